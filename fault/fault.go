@@ -61,4 +61,6 @@ type LimitError struct {
 	Limit string // such as "100000000 pixels; raise it with --max-pixels"
 }
 
-func (e *LimitError) Error() string { return fmt.Sprintf("%s exceeds the limit of %s", e.What, e.Limit) }
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%s exceeds the limit of %s", e.What, e.Limit)
+}
