@@ -1,0 +1,121 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+import "github.com/blemish/blemish/internal/cpu"
+
+func setOf(isa cpu.ISA) *set {
+	switch isa {
+	case cpu.AVX512:
+		return &set{
+			tiles: []tileFunc{
+				{1, [2]func(*tileArgs){tileAVX512P1F1, tileAVX512P1F2}},
+				{2, [2]func(*tileArgs){tileAVX512P2F1, tileAVX512P2F2}},
+				{4, [2]func(*tileArgs){tileAVX512P4F1, tileAVX512P4F2}},
+				{7, [2]func(*tileArgs){tileAVX512P7F1, tileAVX512P7F2}},
+				{8, [2]func(*tileArgs){tileAVX512P8F1, tileAVX512P8F2}},
+				{10, [2]func(*tileArgs){tileAVX512P10F1, tileAVX512P10F2}},
+				{12, [2]func(*tileArgs){tileAVX512P12F1, tileAVX512P12F2}},
+				{14, [2]func(*tileArgs){tileAVX512P14F1, tileAVX512P14F2}},
+			},
+			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
+		}
+	case cpu.AVX2:
+		return &set{
+			tiles: []tileFunc{
+				{1, [2]func(*tileArgs){tileAVX2P1F1}},
+				{2, [2]func(*tileArgs){tileAVX2P2F1}},
+				{4, [2]func(*tileArgs){tileAVX2P4F1}},
+				{6, [2]func(*tileArgs){tileAVX2P6F1}},
+			},
+			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
+		}
+	}
+	return genericSet()
+}
+
+// Implemented in kernel_amd64.s, which gen writes; twins in generic.go.
+
+//go:noescape
+func tileAVX512P1F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P2F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P4F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P7F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P8F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P10F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P12F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P14F1(a *tileArgs)
+
+//go:noescape
+func tileAVX512P1F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P2F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P4F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P7F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P8F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P10F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P12F2(a *tileArgs)
+
+//go:noescape
+func tileAVX512P14F2(a *tileArgs)
+
+//go:noescape
+func tileAVX2P1F1(a *tileArgs)
+
+//go:noescape
+func tileAVX2P2F1(a *tileArgs)
+
+//go:noescape
+func tileAVX2P4F1(a *tileArgs)
+
+//go:noescape
+func tileAVX2P6F1(a *tileArgs)
+
+//go:noescape
+func depthwiseAVX512(a *tapArgs)
+
+//go:noescape
+func maxPoolAVX512(a *tapArgs)
+
+//go:noescape
+func sqDistAVX512(a, b *float32, n int) float32
+
+//go:noescape
+func minIntoAVX512(dst, a *float32, n int)
+
+//go:noescape
+func depthwiseAVX2(a *tapArgs)
+
+//go:noescape
+func maxPoolAVX2(a *tapArgs)
+
+//go:noescape
+func sqDistAVX2(a, b *float32, n int) float32
+
+//go:noescape
+func minIntoAVX2(dst, a *float32, n int)
