@@ -125,3 +125,15 @@ func Add(workers int, s Step) {
 		}
 	})
 }
+
+// Clamp computes s.Out = clamp(s.In); both have one shape and border.
+func Clamp(workers int, s Step) {
+	eachRow(workers, s.Out, func(block, y int) {
+		at := s.Out.at(block, y, 0)
+		n := s.Out.W * Block
+		out := s.Out.Data[at:][:n]
+		for i, v := range s.In.Data[at:][:n] {
+			out[i] = min(max(v, s.Lo), s.Hi)
+		}
+	})
+}

@@ -1,0 +1,261 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/internal/kernel"
+	"github.com/blemish/blemish/tensor"
+)
+
+// layer is one call of a kernel.
+type layer struct {
+	kind     kind
+	node     node // the node whose window it slides
+	in       Value
+	residual Value // none where negative
+	out      Value
+	lo, hi   float32
+	run      func(workers int, s kernel.Step)
+	lanes    int // of the input
+}
+
+const none Value = -1
+
+// Network is a graph compiled for inference. It is immutable and safe for concurrent use.
+type Network struct {
+	graph  *Graph
+	layers []layer
+	taps   []Value
+	border int   // of every value but the input
+	last   []int // the last layer that reads each value
+	arenas arenas
+}
+
+// Compile reads the weights that the named taps need and packs them. Errors name the parameter, and both shapes where they differ.
+func Compile(g *Graph, weights func(name string) (*tensor.Tensor, error), taps []string) (*Network, error) {
+	if len(taps) == 0 {
+		return nil, errors.New("no layer to tap was named")
+	}
+	needed, err := g.needed(taps)
+	if err != nil {
+		return nil, err
+	}
+	c := compiler{graph: g, needed: needed, weights: weights, done: make([]bool, len(g.nodes))}
+	c.done[0] = true
+	for _, name := range taps {
+		v, _ := g.tapped(name)
+		c.taps = append(c.taps, v)
+	}
+	for v := range g.nodes {
+		if needed[v] && !c.done[v] {
+			if err := c.compile(Value(v)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	n := &Network{graph: g, layers: c.layers, taps: c.taps, last: make([]int, len(g.nodes))}
+	for i, l := range n.layers {
+		n.last[l.in] = i
+		if l.residual != none {
+			n.last[l.residual] = i
+		}
+		if l.in != 0 {
+			n.border = max(n.border, l.reach())
+		}
+	}
+	for _, v := range n.taps {
+		n.last[v] = len(n.layers)
+	}
+	return n, nil
+}
+
+// reach bounds the pixels outside the input that a window sees, on any side.
+func (l layer) reach() int {
+	k, pad := l.node.conv.Kernel, l.node.conv.Pad
+	if l.kind == maxPool {
+		return 0 // it skips what is outside
+	}
+	if l.kind != conv {
+		return 0
+	}
+	if pad == Same {
+		return (k - 1) * l.node.conv.Dilation
+	}
+	return int(pad)
+}
+
+type compiler struct {
+	graph   *Graph
+	needed  []bool
+	done    []bool // values that some layer computes, or that are fused away
+	weights func(name string) (*tensor.Tensor, error)
+	taps    []Value
+	layers  []layer
+}
+
+// only returns the one node that reads v, if v may be fused into it: it has no other reader and is not tapped.
+func (c *compiler) only(v Value) (Value, bool) {
+	if slices.Contains(c.taps, v) {
+		return 0, false
+	}
+	reader, readers := none, 0
+	for w, n := range c.graph.nodes {
+		if c.needed[w] {
+			for _, x := range n.in {
+				if x == v {
+					reader = Value(w)
+					readers++
+				}
+			}
+		}
+	}
+	return reader, readers == 1
+}
+
+func (c *compiler) compile(v Value) error {
+	n := c.graph.nodes[v]
+	l := layer{kind: n.kind, node: n, in: n.in[0], residual: none, lo: float32(math.Inf(-1)), hi: float32(math.Inf(1)), lanes: kernel.Block}
+	end := v
+	switch n.kind {
+	case conv:
+		weight, bias, err := c.parameters(n)
+		if err != nil {
+			return err
+		}
+		if next, ok := c.only(end); ok && c.graph.nodes[next].kind == batchNorm {
+			if err := c.fold(c.graph.nodes[next], weight, bias); err != nil {
+				return err
+			}
+			end = next
+		}
+		if err := l.pack(c.graph.nodes[n.in[0]].channels, weight, bias); err != nil {
+			return err
+		}
+		if next, ok := c.only(end); ok && c.graph.nodes[next].kind == add {
+			other := c.graph.nodes[next].in[0]
+			if other == end {
+				other = c.graph.nodes[next].in[1]
+			}
+			if c.done[other] && other != 0 && n.conv.Groups == 1 {
+				l.residual, end = other, next
+			}
+		}
+	case maxPool:
+		k := kernel.TapSpec{Channels: n.channels, Kernel: n.pool.Kernel, Stride: n.pool.Stride, Dilation: 1}
+		l.run = func(workers int, s kernel.Step) { kernel.MaxPool(workers, k, s) }
+	case add:
+		l.residual, l.run = n.in[1], kernel.Add
+	case clamp:
+		l.lo, l.hi, l.run = n.lo, n.hi, kernel.Clamp
+	case batchNorm:
+		return &fault.UnsupportedError{What: fmt.Sprintf("batch norm %s, which follows no convolution of its own", n.name)}
+	}
+	if n.kind != clamp {
+		if next, ok := c.only(end); ok && c.graph.nodes[next].kind == clamp {
+			l.lo, l.hi, end = c.graph.nodes[next].lo, c.graph.nodes[next].hi, next
+		}
+	}
+	if l.in == 0 && n.kind != conv {
+		return &fault.UnsupportedError{What: "a network whose first layer is no convolution"}
+	}
+	for w := v; w <= end; w++ { // what lies between is fused away, or done already
+		if w == end || c.fusedInto(w, v, end) {
+			c.done[w] = true
+		}
+	}
+	l.out = end
+	c.layers = append(c.layers, l)
+	return nil
+}
+
+// fusedInto reports whether w lies on the chain of only readers from v to end.
+func (c *compiler) fusedInto(w, v, end Value) bool {
+	for x := v; ; {
+		if x == w {
+			return true
+		}
+		next, ok := c.only(x)
+		if !ok || x == end || next > w {
+			return false
+		}
+		x = next
+	}
+}
+
+// pack chooses the kernel of a convolution.
+func (l *layer) pack(in int, weight []float64, bias []float64) error {
+	c := l.node.conv
+	w, b := make([]float32, len(weight)), make([]float32, len(bias))
+	for i, v := range weight {
+		w[i] = float32(v)
+	}
+	for i, v := range bias {
+		b[i] = float32(v)
+	}
+	switch {
+	case c.Groups == 1:
+		k := kernel.NewConv(kernel.ConvSpec{In: in, Out: c.Out, Kernel: c.Kernel, Stride: c.Stride, Dilation: c.Dilation}, w, b)
+		l.run, l.lanes = k.Run, k.Lanes()
+	case c.Groups == in && c.Out == in:
+		l.run = kernel.NewDepthwise(kernel.TapSpec{Channels: in, Kernel: c.Kernel, Stride: c.Stride, Dilation: c.Dilation}, w, b).Run
+	default:
+		return &fault.UnsupportedError{What: fmt.Sprintf("convolution %s in %d groups of %d channels", c.Name, c.Groups, in)}
+	}
+	return nil
+}
+
+// parameters reads a convolution's weight and bias, zeros where it has none.
+func (c *compiler) parameters(n node) (weight, bias []float64, err error) {
+	bias = make([]float64, n.channels)
+	for i, p := range c.graph.params(n) {
+		values, err := c.read(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i == 0 {
+			weight = values
+		} else {
+			bias = values
+		}
+	}
+	return weight, bias, nil
+}
+
+func (c *compiler) read(p Param) ([]float64, error) {
+	t, err := c.weights(p.Name)
+	if err != nil {
+		return nil, fmt.Errorf("parameter %s: %w", p.Name, err)
+	}
+	if !slices.Equal(t.Shape, p.Shape) {
+		return nil, &fault.ShapeError{What: "parameter " + p.Name, Want: fmt.Sprint(p.Shape), Got: t.Shape}
+	}
+	out := make([]float64, len(t.Data))
+	for i, v := range t.Data {
+		out[i] = float64(v)
+	}
+	return out, nil
+}
+
+// fold multiplies a batch norm into the convolution before it: y = γ·(x-μ)/√(σ²+ε) + β.
+func (c *compiler) fold(n node, weight, bias []float64) error {
+	var parts [4][]float64 // weight, bias, running_mean, running_var
+	for i, p := range c.graph.params(n) {
+		var err error
+		if parts[i], err = c.read(p); err != nil {
+			return err
+		}
+	}
+	per := len(weight) / len(bias)
+	for ch := range bias {
+		f := parts[0][ch] / math.Sqrt(parts[3][ch]+n.eps)
+		for i := range per {
+			weight[ch*per+i] *= f
+		}
+		bias[ch] = (bias[ch]-parts[2][ch])*f + parts[1][ch]
+	}
+	return nil
+}
