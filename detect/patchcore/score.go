@@ -1,0 +1,123 @@
+package patchcore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/knn"
+	"github.com/blemish/blemish/tensor"
+	"github.com/blemish/blemish/transform"
+)
+
+// detector is a fitted PatchCore. Scores and map values are Euclidean distances between patch embeddings.
+type detector struct {
+	config    Config
+	bank      *tensor.Tensor // (coreset, channels)
+	index     *knn.Index
+	extractor detect.Extractor
+}
+
+func newDetector(c Config, bank *tensor.Tensor, e detect.Extractor) *detector {
+	return &detector{c, bank, knn.NewIndex(bank.Data, bank.Shape[1]), e}
+}
+
+// Score computes each patch's distance to the memory bank. The picture's score is the largest, weighted by eq. 7; the map is the distances, resized
+// bilinearly to the picture and blurred, as anomalib does both.
+func (d *detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect.ScoreOptions) ([]detect.Result, error) {
+	if err := detect.CheckBatch(batch); err != nil {
+		return nil, err
+	}
+	workers := opts.WorkerCount()
+	maps, err := d.extractor.Features(ctx, batch, workers)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]detect.Result, batch.Shape[0])
+	for i := range results {
+		one := make([]*tensor.Tensor, len(maps))
+		for t, m := range maps {
+			one[t] = m.Item(i)
+		}
+		p := patches(one)
+		if p.Dim != d.bank.Shape[1] {
+			return nil, &fault.ShapeError{What: "patch embedding", Want: fmt.Sprintf("(%d)", d.bank.Shape[1]), Got: []int{p.Dim}}
+		}
+		queries := make([]float32, 0, p.H*p.W*p.Dim)
+		for at := 0; at < len(p.Data); at += p.Width {
+			queries = append(queries, p.Data[at:at+p.Dim]...)
+		}
+		nearest, err := d.index.Nearest(ctx, queries, workers)
+		if err != nil {
+			return nil, err
+		}
+		distances := tensor.New(p.H, p.W)
+		farthest := 0
+		for j, n := range nearest {
+			distances.Data[j] = n.Distance
+			if n.Distance > nearest[farthest].Distance {
+				farthest = j
+			}
+		}
+		results[i] = detect.Result{
+			Score: d.weigh(nearest[farthest], queries[farthest*p.Dim:][:p.Dim]),
+			Map:   transform.SmoothResize(distances, batch.Shape[2], batch.Shape[3], d.config.Sigma),
+		}
+	}
+	return results, nil
+}
+
+// weigh is eq. 7: a patch whose nearest good patch m* is itself far from its neighbours, a rare kind of good, counts more.
+//
+//	s = (1 - exp‖q-m*‖ / Σ exp‖q-m‖) · ‖q-m*‖, the sum over the b nearest patches m to m*, itself among them
+func (d *detector) weigh(nearest knn.Neighbour, query []float32) float32 {
+	if d.config.Neighbours == 1 || d.index.Len() == 1 {
+		return nearest.Distance
+	}
+	own := float64(nearest.Distance)
+	sum := 0.0
+	for _, n := range d.index.Neighbours(d.index.Vector(nearest.Index), d.config.Neighbours) {
+		sq := 0.0
+		for j, v := range d.index.Vector(n.Index) {
+			diff := float64(query[j]) - float64(v)
+			sq += diff * diff
+		}
+		sum += math.Exp(math.Sqrt(sq) - own)
+	}
+	return float32((1 - 1/sum) * own)
+}
+
+const bankName = "memory_bank"
+
+func (d *detector) State() (detect.State, error) {
+	config, err := json.Marshal(d.config)
+	return detect.State{Config: config, Tensors: map[string]*tensor.Tensor{bankName: d.bank}}, err
+}
+
+// Open restores a detector from its State.
+func Open(s detect.State, e detect.Extractor) (detect.Detector, error) {
+	var c Config
+	if err := json.Unmarshal(s.Config, &c); err != nil {
+		return nil, &fault.FormatError{Format: "PatchCore", Reason: "its configuration is damaged", Err: err}
+	}
+	if err := c.Validate(); err != nil {
+		return nil, &fault.FormatError{Format: "PatchCore", Reason: "its configuration is damaged", Err: err}
+	}
+	bank := s.Tensors[bankName]
+	channels := 0
+	for _, t := range e.Taps() {
+		channels += t.Channels
+	}
+	if bank == nil || len(s.Tensors) != 1 || len(bank.Shape) != 2 || bank.Shape[0] < 1 || bank.Shape[1] != channels {
+		return nil, &fault.FormatError{Format: "PatchCore", Reason: fmt.Sprintf("its memory bank is not of %d channels", channels)}
+	}
+	for _, v := range bank.Data {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, &fault.FormatError{Format: "PatchCore", Reason: "its memory bank holds numbers that are not finite"}
+		}
+	}
+	return newDetector(c, bank, e), nil
+}
