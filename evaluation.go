@@ -7,8 +7,8 @@ type Evaluation struct {
 	Image      ImageMetrics                `json:"image"`
 	Pixel      PixelMetrics                `json:"pixel"`
 	ByDefect   map[string]DefectEvaluation `json:"by_defect"`
-	Threshold  float64                     `json:"threshold"`
-	Counts     Counts                      `json:"counts"` // at Threshold
+	Threshold  *float64                    `json:"threshold"` // nil where the model is uncalibrated
+	Counts     Counts                      `json:"counts"`    // at Threshold; without one every picture counts as good
 	MsPerImage float64                     `json:"ms_per_image"`
 	Notes      []string                    `json:"notes,omitempty"`
 

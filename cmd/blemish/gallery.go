@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/blemish/blemish"
+	"github.com/blemish/blemish/report"
+)
+
+// perGallery pictures are shown of each group: enough to judge by, few enough to load.
+const perGallery = 4
+
+// galleries draws the pictures of an evaluation that are most worth a look.
+func galleries(ctx context.Context, model *blemish.Model, source blemish.Source, e *blemish.Evaluation) ([]report.Gallery, error) {
+	index := make(map[string]int, len(e.Pictures))
+	for i, p := range e.Pictures {
+		index[p.Path] = i
+	}
+	chosen := report.Choose(e, perGallery)
+	scale := displayScale(model)
+	for _, g := range chosen {
+		for _, card := range g.Cards {
+			picture, err := source.Picture(ctx, index[card.Scored.Path])
+			if err != nil {
+				return nil, err
+			}
+			r, err := model.Score(ctx, picture.Image, nil)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", picture.Path, err)
+			}
+			if err := card.Draw(picture.Image, r.Map, picture.Mask, scale); err != nil {
+				return nil, fmt.Errorf("%s: %w", picture.Path, err)
+			}
+		}
+	}
+	return chosen, nil
+}
+
+// displayScale shows maps in colours from half the pixel threshold on. It is for the eye alone.
+func displayScale(model *blemish.Model) report.Scale {
+	if t := model.Info().Calibration.Pixel; t != nil {
+		return report.NewScale(t.Value/2, t.Value)
+	}
+	return report.Scale{Low: 0, High: 1}
+}
+
+func provenance(info blemish.Info) [][2]string {
+	rows := [][2]string{
+		{"method", info.Method + " " + string(info.Options)},
+		{"backbone", info.Backbone.Name + ", layers " + strings.Join(info.Backbone.Layers, ", ")},
+		{"pictures learned from", fmt.Sprint(info.Provenance.Pictures)},
+		{"seed", fmt.Sprint(info.Provenance.Seed)},
+		{"blemish", info.Provenance.Blemish + ", " + info.Provenance.InstructionSet},
+	}
+	if t := info.Calibration.Image; t != nil {
+		rows = append(rows, [2]string{"threshold", t.String()})
+	}
+	return rows
+}

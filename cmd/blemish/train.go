@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blemish/blemish"
+	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/dataset"
+	"github.com/blemish/blemish/transform"
+)
+
+type trainFlags struct {
+	runFlags
+	out, method, backbone, size, resize, calibration, cleanClass string
+	layers, set                                                  []string
+	seed                                                         uint64
+	rate                                                         float64
+	folds                                                        int
+}
+
+func newTrain(c console) *cobra.Command {
+	var f trainFlags
+	cmd := &cobra.Command{
+		Use:   "train DIR -o FILE",
+		Short: "Learn from good pictures",
+		Long: `Learns what good pictures look like and writes a model file. DIR is one of
+  an MVTec AD category   train/good, test/<kind>, ground_truth/<kind>
+  class folders          good (or clean, normal, ok) beside folders of defects
+  a plain folder         of good pictures
+Which one was recognised is said. Only good pictures are learned from.
+
+` + methodHelp(),
+		Example: `  blemish train tiles/ -o tiles.blemish
+  blemish train tiles/ -o tiles.blemish --method padim --size 384
+  blemish train tiles/ -o tiles.blemish --set coreset_ratio=0.05 --false-alarm-rate 0.005
+  blemish train boards/ -o boards.blemish --backbone resnet18 --layers layer2,layer3`,
+		Args: wantArgs(1, 1, "one folder of pictures"),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), c, args[0]) },
+	}
+	f.runFlags.add(cmd)
+	fl := cmd.Flags()
+	fl.StringVarP(&f.out, "output", "o", "", "model file to write (required)")
+	fl.StringVar(&f.method, "method", blemish.DefaultMethod, "how to detect anomalies: "+strings.Join(methodNames(), ", "))
+	fl.StringArrayVar(&f.set, "set", nil, "an option of the method, name=value; may be given again")
+	fl.StringVar(&f.backbone, "backbone", blemish.DefaultBackbone, "pretrained network: "+strings.Join(backbone.Names(), ", "))
+	fl.StringSliceVar(&f.layers, "layers", nil, "the backbone's layers to look at, such as layer2,layer3 (default: chosen for the backbone)")
+	fl.StringVar(&f.size, "size", fmt.Sprint(blemish.DefaultSize), "pixels of the shorter side, or height x width for letterbox and exact")
+	fl.StringVar(&f.resize, "resize", string(transform.Shorter), "shorter: keep the shape; letterbox: keep it and fill up to the size; exact: squash; none")
+	fl.Uint64Var(&f.seed, "seed", 0, "of every random choice")
+	fl.Float64Var(&f.rate, "false-alarm-rate", blemish.DefaultFalseAlarmRate, "share of good pictures that may be called anomalous")
+	fl.StringVar(&f.calibration, "calibration", "auto", "auto, split (hold good pictures out), cross (folds), or none")
+	fl.IntVar(&f.folds, "folds", blemish.DefaultFolds, "folds of cross calibration")
+	fl.StringVar(&f.cleanClass, "clean-class", "", "name of the class folder that holds good pictures")
+	complete(cmd, "method", methodNames()...)
+	complete(cmd, "backbone", backbone.Names()...)
+	complete(cmd, "resize", string(transform.Shorter), string(transform.Letterbox), string(transform.Exact), string(transform.None))
+	complete(cmd, "calibration", "auto", "split", "cross", "none")
+	return cmd
+}
+
+func methodNames() []string {
+	var names []string
+	for _, m := range blemish.Methods() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func methodHelp() string {
+	var b strings.Builder
+	b.WriteString("Methods, and their options with defaults (change them with --set name=value):\n")
+	for _, m := range blemish.Methods() {
+		defaults, err := m.Defaults()
+		if err != nil {
+			defaults = []byte(err.Error())
+		}
+		fmt.Fprintf(&b, "  %-10s %s\n             %s\n", m.Name, m.Summary, defaults)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func (f *trainFlags) config() (blemish.Config, error) {
+	if err := f.check(); err != nil {
+		return blemish.Config{}, err
+	}
+	if f.out == "" {
+		return blemish.Config{}, usagef("where to write the model: give -o FILE")
+	}
+	if f.rate <= 0 {
+		return blemish.Config{}, usagef("--false-alarm-rate %v: want more than 0 and less than 1", f.rate)
+	}
+	options, err := methodOptions(f.set)
+	if err != nil {
+		return blemish.Config{}, err
+	}
+	height, width, err := parseSize(f.size)
+	if err != nil {
+		return blemish.Config{}, err
+	}
+	spec, err := backbone.Lookup(f.backbone)
+	if err != nil {
+		return blemish.Config{}, usageError{err}
+	}
+	preprocess := blemish.DefaultPreprocess(spec)
+	preprocess.Resize = transform.Mode(f.resize)
+	switch preprocess.Resize {
+	case transform.Shorter:
+		if height != width {
+			return blemish.Config{}, usagef("--size %s has two sides: use it with --resize letterbox or exact", f.size)
+		}
+		preprocess.Size = height
+	default:
+		preprocess.Height, preprocess.Width = height, width
+	}
+	strategy := blemish.CalibrationStrategy(f.calibration)
+	if f.calibration == "auto" {
+		strategy = blemish.AutoCalibration
+	}
+	config := blemish.Config{
+		Method: f.method, MethodOptions: options, Backbone: f.backbone, Layers: f.layers, Preprocess: &preprocess, Seed: f.seed,
+		Calibration: blemish.CalibrationConfig{FalseAlarmRate: f.rate, Strategy: strategy, Folds: f.folds},
+	}
+	if err := config.Validate(); err != nil {
+		return blemish.Config{}, usageError{err}
+	}
+	return config, nil
+}
+
+func (f *trainFlags) run(ctx context.Context, c console, dir string) error {
+	config, err := f.config()
+	if err != nil {
+		return err
+	}
+	set, err := openDataset(c, dir, f.cleanClass, &f.runFlags)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(c.err)
+	defer bar.finish()
+	good, heldOut := goodOnly(set.Train), goodOnly(set.Valid)
+	if len(good) == 0 {
+		return fmt.Errorf("%s: recognised as %s, but it has no good pictures to learn from", dir, set.Layout)
+	}
+	fmt.Fprintf(c.err, "%s: %s, %d good pictures to learn from\n", dir, set.Layout, len(good))
+	start := time.Now()
+	model, err := blemish.Train(ctx, blemish.Files{Items: good, Limits: f.limits()}, blemish.Files{Items: heldOut, Limits: f.limits()}, config, f.options(c, bar))
+	if err != nil {
+		return err
+	}
+	bar.finish()
+	if err := model.Save(f.out); err != nil {
+		return err
+	}
+	size := int64(0)
+	if st, err := os.Stat(f.out); err == nil {
+		size = st.Size()
+	}
+	fmt.Fprintf(c.out, "%s: %s on %s, %d pictures, %.1f MB, %s\n", f.out, model.Info().Method, model.Info().Backbone.Name,
+		model.Info().Provenance.Pictures, float64(size)/1e6, time.Since(start).Round(100*time.Millisecond))
+	writeCalibration(c.out, model.Info().Calibration)
+	return nil
+}
+
+// openDataset recognises a folder's layout and deals with the files in it that are no pictures.
+func openDataset(c console, dir, cleanClass string, f *runFlags) (*dataset.Dataset, error) {
+	set, err := dataset.Open(dir, dataset.Options{CleanClass: cleanClass})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range set.Skipped {
+		if badFiles(f.bad) == badFail {
+			return nil, fmt.Errorf("%s: %s (leave such files out with --bad-files skip; %d in all)", p.Path, p.Reason, len(set.Skipped))
+		}
+		fmt.Fprintf(c.err, "skipped: %s: %s\n", p.Path, p.Reason)
+	}
+	return set, nil
+}
+
+func goodOnly(items []dataset.Item) []dataset.Item {
+	var good []dataset.Item
+	for _, item := range items {
+		if !item.Defective {
+			good = append(good, item)
+		}
+	}
+	return good
+}

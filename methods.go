@@ -1,0 +1,72 @@
+package blemish
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/detect/padim"
+	"github.com/blemish/blemish/detect/patchcore"
+	"github.com/blemish/blemish/fault"
+)
+
+// Method is a way to detect anomalies, known by name.
+type Method struct {
+	Name    string
+	Summary string
+
+	defaults func() detect.Trainer
+	parse    func(config json.RawMessage) (detect.Trainer, error)
+	open     func(state detect.State, extractor detect.Extractor) (detect.Detector, error)
+}
+
+var methods = []Method{
+	{
+		Name:     "patchcore",
+		Summary:  "distance of each patch to its nearest neighbour in a coreset of good patches (Roth et al., CVPR 2022)",
+		defaults: func() detect.Trainer { return patchcore.DefaultConfig() },
+		parse:    parseConfig(patchcore.DefaultConfig),
+		open:     patchcore.Open,
+	},
+	{
+		Name:     "padim",
+		Summary:  "Mahalanobis distance to a Gaussian for every position (Defard et al., ICPR 2021)",
+		defaults: func() detect.Trainer { return padim.DefaultConfig() },
+		parse:    parseConfig(padim.DefaultConfig),
+		open:     padim.Open,
+	},
+}
+
+// Methods lists every method.
+func Methods() []Method { return append([]Method(nil), methods...) }
+
+func lookupMethod(name string) (Method, error) {
+	var known []string
+	for _, m := range methods {
+		if m.Name == name {
+			return m, nil
+		}
+		known = append(known, m.Name)
+	}
+	return Method{}, &fault.ConfigError{Field: "method", Value: name, Reason: "known are " + strings.Join(known, ", ")}
+}
+
+// Defaults returns the method's default configuration as JSON: its field names are the names of its options.
+func (m Method) Defaults() (json.RawMessage, error) { return json.Marshal(m.defaults()) }
+
+// parseConfig reads JSON over a method's defaults, refuses unknown fields and validates the result.
+func parseConfig[C detect.Trainer](defaults func() C) func(json.RawMessage) (detect.Trainer, error) {
+	return func(raw json.RawMessage) (detect.Trainer, error) {
+		config := defaults()
+		if len(raw) > 0 {
+			d := json.NewDecoder(bytes.NewReader(raw))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&config); err != nil {
+				return nil, fmt.Errorf("method configuration: %w", err)
+			}
+		}
+		return config, config.Validate()
+	}
+}

@@ -1,0 +1,143 @@
+package blemish
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/checkpoint"
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/tensor"
+)
+
+// A model file is a safetensors file. Its metadata holds Info as JSON under infoKey; its tensors are the backbone's, as
+// far as the deepest layer used, and the detector's, under these prefixes.
+const (
+	modelFormat    = 1
+	infoKey        = "blemish"
+	backbonePrefix = "backbone/"
+	detectorPrefix = "detector/"
+)
+
+// Save writes the model to path. Until it is complete and on disk, path keeps what it held before.
+func (m *Model) Save(path string) error {
+	info, err := json.Marshal(m.info)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	state, err := m.detector.State()
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	var entries []checkpoint.Entry
+	for _, e := range m.weights {
+		entries = append(entries, checkpoint.Entry{Name: backbonePrefix + e.Name, DType: e.DType, Tensor: e.Tensor})
+	}
+	for name, t := range state.Tensors {
+		entries = append(entries, checkpoint.Entry{Name: detectorPrefix + name, DType: checkpoint.F32, Tensor: t})
+	}
+	return checkpoint.WriteFileAtomic(path, func(w io.Writer) error {
+		return checkpoint.WriteSafetensors(w, map[string]string{infoKey: string(info)}, entries)
+	})
+}
+
+// Open reads a model that Save wrote. Its scores are bit-identical to those of the model that was saved.
+func Open(path string) (*Model, error) {
+	file, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	m, err := readModel(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func readModel(file *checkpoint.File) (*Model, error) {
+	raw, ok := file.Metadata()[infoKey]
+	if !ok {
+		return nil, &fault.FormatError{Format: "model", Reason: "it holds tensors, but no Blemish model; train one with: blemish train DIR -o FILE"}
+	}
+	m := &Model{}
+	if err := json.Unmarshal([]byte(raw), &m.info); err != nil {
+		return nil, &fault.FormatError{Format: "model", Reason: "its description is damaged", Err: err}
+	}
+	if m.info.Format != modelFormat {
+		return nil, &fault.UnsupportedError{
+			What: fmt.Sprintf("model format %d", m.info.Format),
+			Hint: fmt.Sprintf("this version reads format %d; use the version that trained it (%s), or train again", modelFormat, m.info.Provenance.Blemish),
+		}
+	}
+	method, err := lookupMethod(m.info.Method)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := backbone.Lookup(m.info.Backbone.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.info.Preprocess.Validate(); err != nil {
+		return nil, &fault.FormatError{Format: "model", Reason: "its preprocessing", Err: err}
+	}
+	state := detect.State{Config: m.info.Options, Tensors: map[string]*tensor.Tensor{}}
+	for _, name := range file.Names() {
+		if base, ok := strings.CutPrefix(name, detectorPrefix); ok {
+			if state.Tensors[base], err = file.Read(name); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		base, ok := strings.CutPrefix(name, backbonePrefix)
+		if !ok {
+			return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("unexpected tensor %q", name)}
+		}
+		t, err := file.Read(name)
+		if err != nil {
+			return nil, err
+		}
+		info, _ := file.Info(name)
+		m.weights = append(m.weights, checkpoint.Entry{Name: base, DType: info.DType, Tensor: t})
+	}
+	if digest := weightsDigest(m.weights); digest != m.info.Backbone.Digest {
+		return nil, &fault.FormatError{Format: "model", Reason: "its backbone's weights are not those it was trained with"}
+	}
+	m.extract, err = backbone.New(spec, m.info.Backbone.Layers, func(name string) (*tensor.Tensor, error) {
+		for _, e := range m.weights {
+			if e.Name == name {
+				return e.Tensor, nil
+			}
+		}
+		return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("backbone tensor %q is missing", name)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.detector, err = method.open(state, m.extract)
+	return m, err
+}
+
+// weightsDigest is the SHA-256 over the names, shapes and float32 values of tensors, by name.
+func weightsDigest(entries []checkpoint.Entry) string {
+	sorted := slices.SortedFunc(slices.Values(entries), func(a, b checkpoint.Entry) int { return strings.Compare(a.Name, b.Name) })
+	h := sha256.New()
+	var buffer []byte
+	for _, e := range sorted {
+		fmt.Fprintf(h, "%s %v\n", e.Name, e.Tensor.Shape)
+		buffer = buffer[:0]
+		for _, v := range e.Tensor.Data {
+			b := math.Float32bits(v)
+			buffer = append(buffer, byte(b), byte(b>>8), byte(b>>16), byte(b>>24))
+		}
+		h.Write(buffer)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,222 @@
+package blemish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/checkpoint"
+	"github.com/blemish/blemish/dataset"
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/internal/cpu"
+	"github.com/blemish/blemish/tensor"
+)
+
+// heldOutShare of the good pictures are kept for calibration alone by SplitConformal.
+const heldOutShare = 0.2
+
+// Train learns from good pictures and calibrates the result. heldOut are good pictures set aside by the caller for
+// calibration, such as a data set's validation split; nil where there are none.
+//
+// The same pictures, configuration and instruction set give the same model, byte for byte, for any number of workers.
+func Train(ctx context.Context, good, heldOut Source, config Config, opts *Options) (*Model, error) {
+	p, err := config.resolve()
+	if err != nil {
+		return nil, err
+	}
+	store, err := opts.weights()
+	if err != nil {
+		return nil, err
+	}
+	file, err := store.Open(p.spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	kept := &keptWeights{file: file, seen: map[string]bool{}}
+	extract, err := backbone.New(p.spec, p.taps, kept.lookup)
+	if err != nil {
+		return nil, err
+	}
+
+	good, digest, err := survey(ctx, good, opts)
+	if err != nil {
+		return nil, err
+	}
+	if good.Len() == 0 {
+		return nil, errors.New("no pictures to learn from: give at least one good picture, better 20 or more")
+	}
+	t := trainer{plan: p, extract: extract, seed: config.Seed, opts: opts}
+	detector, scores, err := t.fitAndCalibrate(ctx, good, heldOut, config.Calibration)
+	if err != nil {
+		return nil, err
+	}
+	calibration, err := config.Calibration.decide(scores, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Model{
+		info: Info{
+			Format:      modelFormat,
+			Method:      p.method.Name,
+			Options:     p.options,
+			Backbone:    BackboneInfo{Name: p.spec.Name, Layers: p.taps, Digest: weightsDigest(kept.entries)},
+			Preprocess:  p.preprocess,
+			Calibration: calibration,
+			Provenance: Provenance{
+				Blemish:        Version,
+				Pictures:       good.Len(),
+				HeldOut:        scores.heldOut,
+				Data:           digest,
+				Seed:           config.Seed,
+				InstructionSet: cpu.Active().String(),
+			},
+		},
+		weights:  kept.entries,
+		extract:  extract,
+		detector: detector,
+	}, nil
+}
+
+// keptWeights remembers the tensors that a network asks for: those go into the model file.
+type keptWeights struct {
+	file    *checkpoint.File
+	seen    map[string]bool
+	entries []checkpoint.Entry
+}
+
+func (k *keptWeights) lookup(name string) (*tensor.Tensor, error) {
+	t, err := k.file.Read(name)
+	if err != nil {
+		return nil, err
+	}
+	if !k.seen[name] {
+		k.seen[name] = true
+		info, _ := k.file.Info(name)
+		k.entries = append(k.entries, checkpoint.Entry{Name: name, DType: info.DType, Tensor: t})
+	}
+	return t, nil
+}
+
+// trainer fits one method on different parts of a set.
+type trainer struct {
+	plan    plan
+	extract *backbone.Extractor
+	seed    uint64
+	opts    *Options
+}
+
+// fitAndCalibrate returns the detector to keep, and the scores of good pictures that it, or a detector fitted
+// in the same way, has not seen.
+func (t trainer) fitAndCalibrate(ctx context.Context, good, heldOut Source, c CalibrationConfig) (detect.Detector, goodScores, error) {
+	strategy := c.Strategy
+	if heldOut != nil && heldOut.Len() > 0 && strategy == AutoCalibration {
+		d, err := t.fit(ctx, good, "")
+		if err != nil {
+			return nil, goodScores{}, err
+		}
+		scores, err := t.score(ctx, d, heldOut, "calibration")
+		return d, scores, err
+	}
+	if strategy == AutoCalibration {
+		strategy = CrossConformal
+		// n held-out scores can guarantee a rate of 1/(n+1) at best
+		if held := int(heldOutShare * float64(good.Len())); held > 0 && 1/float64(held+1) <= c.rate() {
+			strategy = SplitConformal
+		}
+	}
+	if good.Len() < 2 && strategy != NoCalibration {
+		t.opts.warn("a threshold needs at least two good pictures: the model scores, but does not decide")
+		strategy = NoCalibration
+	}
+	switch strategy {
+	case SplitConformal:
+		rest, held := dataset.Split(good.Len(), heldOutShare, t.seed)
+		d, err := t.fit(ctx, subset{good, rest}, "")
+		if err != nil {
+			return nil, goodScores{}, err
+		}
+		scores, err := t.score(ctx, d, subset{good, held}, "calibration")
+		scores.heldOut = len(held)
+		return d, scores, err
+	case CrossConformal:
+		return t.cross(ctx, good, c.folds())
+	default:
+		d, err := t.fit(ctx, good, "")
+		return d, goodScores{}, err
+	}
+}
+
+// cross scores every picture by a detector fitted on the other folds, then fits on all.
+func (t trainer) cross(ctx context.Context, good Source, k int) (detect.Detector, goodScores, error) {
+	folds := dataset.Folds(good.Len(), min(k, good.Len()), t.seed)
+	all := goodScores{crossed: true}
+	for f, fold := range folds {
+		var rest []int
+		for g, other := range folds {
+			if g != f {
+				rest = append(rest, other...)
+			}
+		}
+		name := fmt.Sprintf("fold %d/%d ", f+1, len(folds))
+		d, err := t.fit(ctx, subset{good, rest}, name)
+		if err != nil {
+			return nil, goodScores{}, err
+		}
+		s, err := t.score(ctx, d, subset{good, fold}, name+"calibration")
+		if err != nil {
+			return nil, goodScores{}, err
+		}
+		all.image = append(all.image, s.image...)
+		all.pixel = append(all.pixel, s.pixel...)
+	}
+	d, err := t.fit(ctx, good, "")
+	return d, all, err
+}
+
+func (t trainer) fit(ctx context.Context, good Source, stage string) (detect.Detector, error) {
+	return t.plan.trainer.Fit(ctx, prepared{good, t.plan.preprocess, t.opts.workers()}, &detect.FitOptions{
+		Extractor: t.extract,
+		Seed:      t.seed,
+		Workers:   t.opts.workers(),
+		Progress: func(p Progress) {
+			p.Stage = stage + p.Stage
+			t.opts.report(p)
+		},
+	})
+}
+
+// goodScores are what good pictures score.
+type goodScores struct {
+	image   []float64
+	pixel   []float64 // each picture's highest map value; empty where the method has no maps
+	heldOut int       // pictures that the detector to keep was not fitted on
+	crossed bool      // scored by detectors of other folds
+}
+
+func (t trainer) score(ctx context.Context, d detect.Detector, good Source, stage string) (goodScores, error) {
+	m := &Model{info: Info{Preprocess: t.plan.preprocess}, extract: t.extract, detector: d}
+	return m.goodScores(ctx, good, t.opts, stage)
+}
+
+func (m *Model) goodScores(ctx context.Context, good Source, opts *Options, stage string) (goodScores, error) {
+	var s goodScores
+	tick := opts.progress(stage, good.Len())
+	for scored, err := range m.ScoreAll(ctx, good, opts) {
+		if err = errors.Join(err, scored.Err); err != nil {
+			return goodScores{}, err
+		}
+		tick()
+		s.image = append(s.image, scored.Result.Score)
+		if scored.Result.Map != nil {
+			highest := float32(math.Inf(-1))
+			for _, v := range scored.Result.Map.Data {
+				highest = max(highest, v)
+			}
+			s.pixel = append(s.pixel, float64(highest))
+		}
+	}
+	return s, nil
+}
