@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 
 	"github.com/blemish/blemish/internal/kernel"
 	"github.com/blemish/blemish/internal/parallel"
@@ -47,8 +48,11 @@ func Pad(vectors []float32, dim int) Points {
 	return Points{width, [][]float32{pad(vectors, dim, width)}}
 }
 
-// refreshBatch is how many points are brought up to date at once: they share the centres that they read.
-const refreshBatch = 32
+const (
+	refreshBatch = 8  // points a task
+	refreshTasks = 8 // tasks a round
+	glance       = 64 // centres that a point sees before it is asked whether to go on
+)
 
 // KCenterGreedy chooses m of the points so that the largest distance of any point to its nearest chosen one is small: from a
 // first one, always the point farthest from those chosen before; the lowest index where several are equally far. (Gonzalez 1985; PatchCore's coreset.)
@@ -67,7 +71,7 @@ func KCenterGreedy(ctx context.Context, points Points, m, first int, opts Corese
 	chosen := make([]int, 0, m)
 	g.choose(first)
 	chosen = append(chosen, first)
-	batch := make([]waiting, 0, 64*refreshBatch)
+	batch := make([]waiting, 0, refreshTasks*refreshBatch)
 	workers := parallel.Workers(opts.Workers)
 	for len(chosen) < m {
 		if top := g.queue[0]; int(top.seen) == len(chosen) {
@@ -81,10 +85,11 @@ func KCenterGreedy(ctx context.Context, points Points, m, first int, opts Corese
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		batch = g.pop(batch[:0], len(chosen), workers*refreshBatch)
+		batch = g.pop(batch[:0], len(chosen))
 		tasks := (len(batch) + refreshBatch - 1) / refreshBatch
+		var farthest atomic.Uint32 // bound, as bits, of the farthest point that has seen all centres
 		parallel.For(workers, tasks, func(t int) {
-			g.refresh(batch[t*refreshBatch:min((t+1)*refreshBatch, len(batch))], len(chosen))
+			g.refresh(batch[t*refreshBatch:min((t+1)*refreshBatch, len(batch))], len(chosen), &farthest)
 		})
 		for _, w := range batch {
 			heap.Push(&g.queue, w)
@@ -112,29 +117,33 @@ func (g *greedy) choose(i int) {
 }
 
 // pop takes points off the heap's top: those that have not seen all centres, up to the first that has.
-func (g *greedy) pop(batch []waiting, centres, most int) []waiting {
-	for len(batch) < most && len(g.queue) > 0 && int(g.queue[0].seen) < centres {
+func (g *greedy) pop(batch []waiting, centres int) []waiting {
+	for len(batch) < cap(batch) && len(g.queue) > 0 && int(g.queue[0].seen) < centres {
 		batch = append(batch, heap.Pop(&g.queue).(waiting))
 	}
 	return batch
 }
 
-// refresh compares points with the centres that they have not seen.
-func (g *greedy) refresh(points []waiting, centres int) {
-	first := centres
-	for _, w := range points {
-		first = min(first, int(w.seen))
-	}
-	for c := first; c < centres; c++ {
-		centre := g.centres[c*g.width:][:g.width]
-		for i := range points {
-			if w := &points[i]; c >= int(w.seen) {
-				w.bound = min(w.bound, kernel.SqDist(g.rows[w.index], centre))
+// refresh compares points with the centres that they have not seen. A point whose bound falls below that of one that has seen all centres is not the
+// farthest: it may stop there, and go on when its turn comes.
+func (g *greedy) refresh(points []waiting, centres int, farthest *atomic.Uint32) {
+	for i := range points {
+		w := &points[i]
+		x := g.rows[w.index]
+		for int(w.seen) < centres && w.bound >= math.Float32frombits(farthest.Load()) {
+			to := min(int(w.seen)+glance, centres)
+			w.bound = min(w.bound, kernel.MinSqDist(x, g.centres[int(w.seen)*g.width:to*g.width]))
+			w.seen = int32(to)
+		}
+		if int(w.seen) < centres {
+			continue
+		}
+		for bits := math.Float32bits(w.bound); ; { // distances are not negative: their bits order as they do
+			old := farthest.Load()
+			if bits <= old || farthest.CompareAndSwap(old, bits) {
+				break
 			}
 		}
-	}
-	for i := range points {
-		points[i].seen = int32(centres)
 	}
 }
 

@@ -77,8 +77,10 @@ func WriteChart(w io.Writer, name string, c *Chart) error {
 	}
 	p := *c.plot
 	p.Title.Text = c.Title
-	p.BackgroundColor = color.White
-	p.Draw(draw.New(canvas))
+	page := draw.New(canvas)
+	page.SetColor(color.White)
+	page.Fill(page.Rectangle.Path())
+	p.Draw(draw.Crop(page, 5, -8, 5, -6))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return fmt.Errorf("chart %s: %w", name, err)
@@ -101,8 +103,7 @@ func undated(data []byte) []byte {
 func (c *Chart) inline() (string, error) {
 	canvas := vgsvg.New(chartWidth, chartHeight)
 	p := *c.plot
-	p.BackgroundColor = nil
-	p.Draw(draw.New(canvas))
+	p.Draw(draw.Crop(draw.New(canvas), 0, -2, 0, -2)) // lines on the plot's edges are half outside it
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return "", err
@@ -130,6 +131,7 @@ func svgColor(c color.Color) string {
 
 func newPlot() *plot.Plot {
 	p := plot.New()
+	p.BackgroundColor = nil
 	sans := func(size vg.Length) font.Font { return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size} }
 	p.Title.TextStyle.Font = sans(11)
 	p.Title.TextStyle.Color = inkColor

@@ -19,6 +19,20 @@ func SqDist(a, b []float32) float32 {
 	return use().sqDist(&a[0], &b[0], len(a))
 }
 
+// MinSqDist is the smallest squared Euclidean distance of x to a row of rows, len(x) values each; +Inf if there are none.
+func MinSqDist(x, rows []float32) float32 {
+	n := len(x)
+	if n == 0 || n%Block != 0 || len(rows)%n != 0 {
+		panic("kernel: MinSqDist of rows that are not of the vector's length, or of a length that is no multiple of 16")
+	}
+	sqDist := use().sqDist
+	best := float32(math.Inf(1))
+	for at := 0; at < len(rows); at += n {
+		best = min(best, sqDist(&x[0], &rows[at], n))
+	}
+	return best
+}
+
 // Bank is a set of vectors packed for fast comparison with many queries.
 type Bank struct {
 	Len, Dim int // vectors; values in each, a multiple of Block
