@@ -45,7 +45,7 @@ func WriteTable(w io.Writer, sections []Section) error {
 		for _, note := range s.Evaluation.Notes {
 			prefix := "note: "
 			if len(sections) > 1 {
-				prefix = "note on " + printable(s.Name) + ": "
+				prefix = "note on " + elide(printable(s.Name), tableWidth/2) + ": "
 			}
 			out.WriteString(wrap(prefix+printable(note), tableWidth))
 		}
