@@ -49,7 +49,6 @@ const maxPickle = 1 << 24
 
 type unpickler struct {
 	r     *bufio.Reader
-	read  int64 // bytes
 	stack []any
 	memo  map[int]any
 }

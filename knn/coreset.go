@@ -50,7 +50,7 @@ func Pad(vectors []float32, dim int) Points {
 
 const (
 	refreshBatch = 8  // points a task
-	refreshTasks = 8 // tasks a round
+	refreshTasks = 8  // tasks a round
 	glance       = 64 // centres that a point sees before it is asked whether to go on
 )
 

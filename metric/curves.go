@@ -10,7 +10,7 @@ const (
 // between scores of positives, so that only those need a step.
 type curve struct {
 	total
-	tp, fp   int64
+	tp       int64
 	overlap  float64 // sum over regions of the share of their pixels passed
 	lastFP   int64   // at the last step
 	auroc    float64
