@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/plot/plotter"
+
 	"github.com/blemish/blemish"
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/metric"
@@ -194,18 +196,38 @@ func TestCurveKeepsItsShapeWithFewPoints(t *testing.T) {
 	if len(shown) > 3000 {
 		t.Errorf("%d of %d points are drawn", len(shown), len(curve))
 	}
-	area, full := 0.0, 0.0
-	for i := 1; i < len(shown); i++ {
-		area += (shown[i].X - shown[i-1].X) * (shown[i].Y + shown[i-1].Y) / 2
+	last := 0 // index of the drawn point at or before
+	for _, at := range curve {
+		if last+1 < len(shown) && shown[last+1] == plotter.XY(at) {
+			last++
+		}
+		next := min(last+1, len(shown)-1)
+		if d := distance(at, shown[last], shown[next]); d > 1.5e-3 { // what visible leaves out is nearer than 1e-3 in x and in y
+			t.Fatalf("%v lies %v from the drawn curve", at, d)
+		}
 	}
-	for i := 1; i < len(curve); i++ {
-		full += (curve[i].X - curve[i-1].X) * (curve[i].Y + curve[i-1].Y) / 2
+	if begin, end := shown[0], shown[len(shown)-1]; begin != (plotter.XY{}) || end != (plotter.XY{X: 1, Y: 1}) {
+		t.Errorf("the curve goes from %v to %v", begin, end)
 	}
-	if math.Abs(area-full) > 1e-3 { // no point is off by more than 1e-3 of the axis
-		t.Errorf("the drawn curve has area %v, the whole one %v", area, full)
+}
+
+// distance is that of p from the straight line between a and b.
+func distance(p metric.Point, a, b plotter.XY) float64 {
+	dx, dy := b.X-a.X, b.Y-a.Y
+	t := 0.0
+	if length := dx*dx + dy*dy; length > 0 {
+		t = min(max(((p.X-a.X)*dx+(p.Y-a.Y)*dy)/length, 0), 1)
 	}
-	if first, last := shown[0], shown[len(shown)-1]; first.X != 0 || first.Y != 0 || last.X != 1 || last.Y != 1 {
-		t.Errorf("the curve goes from %v to %v", first, last)
+	return math.Hypot(p.X-a.X-t*dx, p.Y-a.Y-t*dy)
+}
+
+func TestVectorChartsHaveAWhitePage(t *testing.T) {
+	var out bytes.Buffer
+	if err := WriteChart(&out, "x.svg", ConfusionMatrix(blemish.Counts{TP: 1})); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), `d="M0,0L205,0L205,172L0,172Z" style="fill:#FFFFFF"`) {
+		t.Error("on a dark page the drawing would be unreadable")
 	}
 }
 

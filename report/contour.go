@@ -66,11 +66,8 @@ func appendLoop(path []byte, edges []uint8, stride, start int) []byte {
 			edges[at] &^= 1 << heading
 			at += step[heading][0] + step[heading][1]*stride
 			run++
-			if edges[at]&(1<<left(heading)) != 0 {
-				break // turning left first joins pixels that touch at a corner
-			}
 		}
-		if at == start && (heading == south || edges[at]&(1<<left(heading)) == 0) {
+		if at == start && edges[at]&(1<<left(heading)) == 0 {
 			return append(path, 'z') // the next turn would be towards the east, along the first edge
 		}
 		if heading == east || heading == west {
@@ -79,7 +76,7 @@ func appendLoop(path []byte, edges []uint8, stride, start int) []byte {
 			path = append(path, 'v')
 		}
 		path = strconv.AppendInt(path, int64(run*(step[heading][0]+step[heading][1])), 10)
-		if next := left(heading); edges[at]&(1<<next) != 0 {
+		if next := left(heading); edges[at]&(1<<next) != 0 { // left first joins pixels that touch at a corner
 			heading = next
 		} else {
 			heading = right(heading)

@@ -130,7 +130,7 @@ func TestShrinkMaxLosesNoSpot(t *testing.T) {
 }
 
 func TestDisplaySize(t *testing.T) {
-	for _, c := range [][4]int{{640, 480, 300, 225}, {480, 640, 225, 300}, {200, 100, 200, 100}, {100000, 3, 300, 1}, {300, 300, 300, 300}} {
+	for _, c := range [][4]int{{640, 480, 300, 225}, {480, 640, 225, 300}, {200, 100, 200, 100}, {100000, 3, 300, 1}, {320, 160, 300, 150}, {300, 300, 300, 300}} {
 		if w, h := displaySize(c[0], c[1], 300); w != c[2] || h != c[3] {
 			t.Errorf("%dx%d is shown at %dx%d, want %dx%d", c[0], c[1], w, h, c[2], c[3])
 		}

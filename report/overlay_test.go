@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/blemish/blemish/imageio"
@@ -129,12 +130,16 @@ func TestOverlayOutlinesRegions(t *testing.T) {
 }
 
 func TestOverlayRefusesAnotherSize(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("a map of another size than the picture was drawn")
-		}
-	}()
-	Overlay(flat(0, 3), tensor.New(1, 4), Scale{})
+	for _, shape := range [][]int{{1, 4}, {1, 2}, {2, 3}, {3}, {1, 1, 3}} {
+		func() {
+			defer func() {
+				if message, _ := recover().(string); !strings.Contains(message, "over a picture of 3x1") {
+					t.Errorf("a map of shape %v over a picture of 3x1: %q", shape, message)
+				}
+			}()
+			Overlay(flat(0, 3), tensor.New(shape...), Scale{})
+		}()
+	}
 }
 
 func TestMaskAgreesWithRegions(t *testing.T) {

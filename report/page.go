@@ -65,7 +65,7 @@ func newPageView(r Report) (*pageView, error) {
 	}
 	view := &pageView{Report: r, Style: template.CSS(css)}
 	for i, s := range r.Sections {
-		if false {
+		if s.Evaluation == nil {
 			return nil, fmt.Errorf("section %q has no evaluation", s.Name)
 		}
 		section, err := newSectionView(fmt.Sprintf("s%d", i+1), s)

@@ -232,18 +232,31 @@ func TestSixtyCardsStaySmall(t *testing.T) {
 	}
 }
 
-type failing struct{ wrote int }
+// failing is a writer that takes nothing.
+type failing struct{ calls int }
 
-func (f *failing) Write(p []byte) (int, error) { f.wrote += len(p); return 0, io.ErrClosedPipe }
+func (f *failing) Write([]byte) (int, error) { f.calls++; return 0, io.ErrClosedPipe }
+
+// counting is a writer that takes everything.
+type counting struct{ calls int }
+
+func (c *counting) Write(p []byte) (int, error) { c.calls++; return len(p), nil }
+
+func TestWriteHTMLWritesAtOnce(t *testing.T) {
+	var w counting
+	if err := WriteHTML(&w, demoReport(t)); err != nil || w.calls != 1 {
+		t.Errorf("%d writes, error %v: a page that fails halfway would be left in parts", w.calls, err)
+	}
+}
 
 func TestWriteHTMLErrors(t *testing.T) {
 	var w failing
-	if err := WriteHTML(&w, Report{Sections: []Section{{Name: "bricks"}}}); err == nil || !strings.Contains(err.Error(), `"bricks"`) || w.wrote > 0 {
-		t.Errorf("a section without an evaluation: error %v after %d bytes", err, w.wrote)
+	if err := WriteHTML(&w, Report{Sections: []Section{{Name: "bricks"}}}); err == nil || !strings.Contains(err.Error(), `"bricks"`) || w.calls > 0 {
+		t.Errorf("a section without an evaluation: error %v after %d writes", err, w.calls)
 	}
 	e := &blemish.Evaluation{Pictures: []blemish.ScoredPicture{{Score: math.Inf(1)}}}
-	if err := WriteHTML(&w, Report{Sections: []Section{{Name: "bricks", Evaluation: e}}}); err == nil || w.wrote > 0 {
-		t.Errorf("an infinite score: error %v after %d bytes", err, w.wrote)
+	if err := WriteHTML(&w, Report{Sections: []Section{{Name: "bricks", Evaluation: e}}}); err == nil || w.calls > 0 {
+		t.Errorf("an infinite score: error %v after %d writes", err, w.calls)
 	}
 	if err := WriteHTML(&w, Report{}); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("a writer's error is lost: %v", err)
@@ -288,11 +301,16 @@ func TestChoose(t *testing.T) {
 func TestDrawChecksSizes(t *testing.T) {
 	picture := imageio.New(4, 3, 1, 8)
 	var shape *fault.ShapeError
-	if err := new(Card).Draw(picture, tensor.New(4, 3), nil, Scale{}); !errors.As(err, &shape) {
-		t.Errorf("a map turned on its side: %v", err)
+	for _, dims := range [][]int{{4, 3}, {3, 3}, {4, 4}, {12}} {
+		if err := new(Card).Draw(picture, tensor.New(dims...), nil, Scale{}); !errors.As(err, &shape) {
+			t.Errorf("a map of shape %v over a picture of 4x3: %v", dims, err)
+		}
 	}
-	if err := new(Card).Draw(picture, nil, &imageio.Mask{Width: 3, Height: 4, Data: make([]uint8, 12)}, Scale{}); !errors.As(err, &shape) {
-		t.Errorf("a mask turned on its side: %v", err)
+	for _, dims := range [][2]int{{3, 4}, {4, 4}, {3, 3}} {
+		mask := &imageio.Mask{Width: dims[0], Height: dims[1], Data: make([]uint8, dims[0]*dims[1])}
+		if err := new(Card).Draw(picture, nil, mask, Scale{}); !errors.As(err, &shape) {
+			t.Errorf("a mask of %v over a picture of 4x3: %v", dims, err)
+		}
 	}
 	threshold := 1.0
 	card := new(Card)

@@ -29,7 +29,7 @@ func shrinkImage(src *image.RGBA, w, h int) *image.RGBA {
 	return out
 }
 
-// shrinkMax reduces a grid of srcW x srcH values to w x h. Each value becomes the greatest of those it covers, so that no defect,
+// shrinkMax reduces a grid of srcW x srcH values to w x h, which must not be larger. Each value becomes the greatest of those it covers, so that no defect,
 // however small, disappears.
 func shrinkMax[T cmp.Ordered](src []T, srcW, srcH, w, h int) []T {
 	if w == srcW && h == srcH {
@@ -37,9 +37,9 @@ func shrinkMax[T cmp.Ordered](src []T, srcW, srcH, w, h int) []T {
 	}
 	out := make([]T, w*h)
 	for y := range h {
-		y0, y1 := y*srcH/h, ((y+1)*srcH+h-1)/h
+		y0, y1 := y*srcH/h, (y+1)*srcH/h
 		for x := range w {
-			x0, x1 := x*srcW/w, ((x+1)*srcW+w-1)/w
+			x0, x1 := x*srcW/w, (x+1)*srcW/w
 			best := src[y0*srcW+x0]
 			for sy := y0; sy < y1; sy++ {
 				for _, v := range src[sy*srcW+x0 : sy*srcW+x1] {
