@@ -2,7 +2,8 @@
 
 Reads one JSON object from the command line and prints one JSON object:
   {"dir", "train": how many good pictures, "test": how many test pictures (0: all), "size", "backbone": timm name,
-   "weights": safetensors or .pth file with the backbone's tensors in timm's order, or null for seeded random weights,
+   "weights": .pth file with the backbone's tensors in timm's order, or null for seeded random weights,
+   "save": file to write the random weights to, so that the other side can use the same,
    "layers": [...], "mean", "std": of the backbone's input, "coreset": ratio, "threads", "seed"}
 Everything that anomalib does around the model (Lightning's loops, metrics, visualisation) is left out: it would only add time.
 anomalib 2.7.0, timm 1.0.31, torch 2.15.0, scikit-learn 1.9.1.
@@ -34,14 +35,10 @@ def load(path, size, mean, std):
 
 
 def tensors(path):
-    if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def use_weights(model, path, seed):
+def use_weights(model, path, seed, save):
     """Copies a file's tensors into the feature extractor by order: both list the same layers in the same sequence."""
     net = model.feature_extractor.feature_extractor
     if path is None:
@@ -49,6 +46,10 @@ def use_weights(model, path, seed):
         for module in net.modules():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
+        if save:
+            from safetensors.torch import save_file
+
+            save_file({k: v.contiguous() for k, v in net.state_dict().items() if v.is_floating_point()}, save)
         return
     source = [(k, v) for k, v in tensors(path).items() if not k.endswith("num_batches_tracked")]
     target = [(k, v) for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")]
@@ -64,7 +65,7 @@ def main():
     torch.set_num_threads(job["threads"])
     root = Path(job["dir"])
     model = PatchcoreModel(layers=job["layers"], backbone=job["backbone"], pre_trained=False)
-    use_weights(model, job["weights"], job["seed"])
+    use_weights(model, job["weights"], job["seed"], job.get("save"))
     torch.manual_seed(job["seed"])
     prepare = lambda p: load(p, job["size"], job["mean"], job["std"])
 

@@ -11,7 +11,7 @@ func (c *canvas) place(rng *rand.Rand, margin float64) (x, y float64) {
 }
 
 // strength is how plain a defect is, from faint to obvious.
-func strength(rng *rand.Rand) float64 { return between(rng, 0.3, 1) }
+func strength(rng *rand.Rand) float64 { return between(rng, 0.4, 1) }
 
 // path is a bent line of points.
 func path(rng *rand.Rand, x, y, length, bend float64) [][2]float64 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/blemish/blemish"
 	"github.com/blemish/blemish/checkpoint"
+	"github.com/blemish/blemish/dataset"
+	"github.com/blemish/blemish/internal/parallel"
 	"github.com/blemish/blemish/report"
 	"github.com/blemish/blemish/synth"
 )
@@ -38,26 +41,35 @@ The pictures are the same in every run; some of their defects are faint, so that
 	return cmd
 }
 
-// rendered is a Source of pictures that are drawn when asked for.
-type rendered []synth.Spec
+// quick keeps 2 % of the patches, for the demo not to take longer than it is interesting.
+var quick = json.RawMessage(`{"coreset_ratio": 0.02}`)
+
+// rendered is a Source of pictures that were drawn before: they are read several times.
+type rendered []blemish.Picture
 
 func (r rendered) Len() int { return len(r) }
 
-func (r rendered) Picture(ctx context.Context, i int) (blemish.Picture, error) {
-	if err := ctx.Err(); err != nil {
-		return blemish.Picture{}, err
+func (r rendered) Picture(ctx context.Context, i int) (blemish.Picture, error) { return r[i], ctx.Err() }
+
+// render draws pictures, several at a time.
+func render(ctx context.Context, specs []synth.Spec, workers int) (rendered, error) {
+	var pictures rendered
+	for p, err := range parallel.Ordered(ctx, workers, len(specs), func(_ context.Context, i int) (blemish.Picture, error) {
+		s := specs[i]
+		image, mask, err := synth.Render(s)
+		p := blemish.Picture{Image: image, Kind: dataset.Good, Mask: mask}
+		if s.Defect != "" {
+			p.Kind, p.Defective = s.Defect, true
+		}
+		p.Path = fmt.Sprintf("%s, piece %d, %s", s.Surface, s.Index, p.Kind)
+		return p, err
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		pictures = append(pictures, p)
 	}
-	s := r[i]
-	image, mask, err := synth.Render(s)
-	if err != nil {
-		return blemish.Picture{}, err
-	}
-	p := blemish.Picture{Image: image, Kind: "good", Mask: mask}
-	if s.Defect != "" {
-		p.Kind, p.Defective = s.Defect, true
-	}
-	p.Path = fmt.Sprintf("%s, piece %d, %s", s.Surface, s.Index, p.Kind)
-	return p, nil
+	return pictures, nil
 }
 
 func (f *demoFlags) run(ctx context.Context, c console) error {
@@ -91,7 +103,15 @@ Next, with your own pictures:
 }
 
 func (f *demoFlags) surface(ctx context.Context, c console, surface string) (report.Section, blemish.Info, error) {
-	train, test, err := synth.Demo(surface, f.seed)
+	learn, judge, err := synth.Demo(surface, f.seed)
+	if err != nil {
+		return report.Section{}, blemish.Info{}, err
+	}
+	train, err := render(ctx, learn, f.workers)
+	if err != nil {
+		return report.Section{}, blemish.Info{}, err
+	}
+	test, err := render(ctx, judge, f.workers)
 	if err != nil {
 		return report.Section{}, blemish.Info{}, err
 	}
@@ -101,11 +121,11 @@ func (f *demoFlags) surface(ctx context.Context, c console, surface string) (rep
 	run := runFlags{workers: f.workers, bad: string(badFail)}
 	opts := run.options(c, bar)
 	opts.Warn = nil // that 80 pictures cannot guarantee 1 % is said in the report
-	model, err := blemish.Train(ctx, rendered(train), nil, blemish.Config{Seed: f.seed}, opts)
+	model, err := blemish.Train(ctx, train, nil, blemish.Config{Seed: f.seed, MethodOptions: quick}, opts)
 	if err != nil {
 		return report.Section{}, blemish.Info{}, err
 	}
-	evaluation, err := model.Evaluate(ctx, rendered(test), opts)
+	evaluation, err := model.Evaluate(ctx, test, opts)
 	if err != nil {
 		return report.Section{}, blemish.Info{}, err
 	}
@@ -113,6 +133,6 @@ func (f *demoFlags) surface(ctx context.Context, c console, surface string) (rep
 		evaluation.Notes = append(evaluation.Notes, "threshold: "+t.String())
 	}
 	section := report.Section{Name: surface, Evaluation: evaluation}
-	section.Galleries, err = galleries(ctx, model, rendered(test), evaluation)
+	section.Galleries, err = galleries(ctx, model, test, evaluation)
 	return section, model.Info(), err
 }
