@@ -49,7 +49,9 @@ type rendered []blemish.Picture
 
 func (r rendered) Len() int { return len(r) }
 
-func (r rendered) Picture(ctx context.Context, i int) (blemish.Picture, error) { return r[i], ctx.Err() }
+func (r rendered) Picture(ctx context.Context, i int) (blemish.Picture, error) {
+	return r[i], ctx.Err()
+}
 
 // render draws pictures, several at a time.
 func render(ctx context.Context, specs []synth.Spec, workers int) (rendered, error) {
