@@ -211,6 +211,13 @@ func TestCurveKeepsItsShapeWithFewPoints(t *testing.T) {
 	}
 }
 
+func TestCurveKeepsSmallSteps(t *testing.T) {
+	curve := []metric.Point{{X: 0, Y: 0}, {X: 0, Y: 0.5}, {X: 0.004, Y: 0.5}, {X: 0.004, Y: 0.504}, {X: 0.008, Y: 0.504}, {X: 1, Y: 1}}
+	if shown := visible(curve); len(shown) != len(curve) {
+		t.Errorf("of a staircase only %v is drawn", shown)
+	}
+}
+
 // distance is that of p from the straight line between a and b.
 func distance(p metric.Point, a, b plotter.XY) float64 {
 	dx, dy := b.X-a.X, b.Y-a.Y
@@ -228,6 +235,18 @@ func TestVectorChartsHaveAWhitePage(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), `d="M0,0L205,0L205,172L0,172Z" style="fill:#FFFFFF"`) {
 		t.Error("on a dark page the drawing would be unreadable")
+	}
+}
+
+func TestHistogramShowsADistantThreshold(t *testing.T) {
+	for _, threshold := range []float64{-9, 9} {
+		c, err := Histogram(Scores{Values: []float64{1, 3}, Defective: []bool{false, true}, Threshold: &threshold})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if threshold < c.plot.X.Min || threshold > c.plot.X.Max {
+			t.Errorf("threshold %v lies outside the drawing, which goes from %v to %v", threshold, c.plot.X.Min, c.plot.X.Max)
+		}
 	}
 }
 

@@ -67,8 +67,8 @@ func appendLoop(path []byte, edges []uint8, stride, start int) []byte {
 			at += step[heading][0] + step[heading][1]*stride
 			run++
 		}
-		if at == start && edges[at]&(1<<left(heading)) == 0 {
-			return append(path, 'z') // the next turn would be towards the east, along the first edge
+		if at == start {
+			return append(path, 'z')
 		}
 		if heading == east || heading == west {
 			path = append(path, 'h')

@@ -67,7 +67,6 @@ func Histogram(s Scores) (*Chart, error) {
 	text := fmt.Sprintf("Histogram of the scores of %d good and %d defective pictures, from %s to %s", s.good(), len(s.Values)-s.good(), figure(low), figure(high))
 	if s.Threshold != nil {
 		t := *s.Threshold
-		p.X.Min, p.X.Max = min(p.X.Min, t), max(p.X.Max, t)
 		mark := line(plotter.XYs{{X: t, Y: 0}, {X: t, Y: p.Y.Max}}, dashed(inkColor))
 		p.Add(mark)
 		p.Legend.Add("threshold", mark)

@@ -130,7 +130,7 @@ func TestOverlayOutlinesRegions(t *testing.T) {
 }
 
 func TestOverlayRefusesAnotherSize(t *testing.T) {
-	for _, shape := range [][]int{{1, 4}, {1, 2}, {2, 3}, {3}, {1, 1, 3}} {
+	for _, shape := range [][]int{{1, 4}, {1, 2}, {2, 3}, {1}, {3}, {1, 3, 1}} {
 		func() {
 			defer func() {
 				if message, _ := recover().(string); !strings.Contains(message, "over a picture of 3x1") {

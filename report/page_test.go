@@ -135,6 +135,11 @@ func TestPageShowsEveryFigure(t *testing.T) {
 			}
 		}
 	}
+	for _, want := range []string{"<title>Demo</title>", "<h1>Demo</h1>", "rendered surfaces", "<dt>method</dt><dd>patchcore</dd>", "<dt>seed</dt><dd>1</dd>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s", want)
+		}
+	}
 	if n := strings.Count(page, `role="img" aria-label="`); n != 8 {
 		t.Errorf("%d charts with a description, want 4 for each of 2 sections", n)
 	}
