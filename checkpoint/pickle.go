@@ -45,7 +45,7 @@ var storageTypes = map[string]DType{
 }
 
 // maxPickle bounds the bytes of one text or number in a pickle: names, not tensors.
-const maxPickle = 1 << 24
+const maxPickle = 1 << 20
 
 type unpickler struct {
 	r     *bufio.Reader

@@ -120,7 +120,13 @@ func readLegacy(r io.ReaderAt, size int64) ([]entry, error) {
 		return nil, pickleError("lists no storages")
 	}
 	dtypes := map[string]DType{}
-	walkTensors(parts[2], 0, func(t tensorRef) { dtypes[t.storage.key] = t.storage.dtype })
+	types := walker{visit: func(_ string, t tensorRef) error {
+		dtypes[t.storage.key] = t.storage.dtype
+		return nil
+	}}
+	if err := types.walk(parts[2], "", 0); err != nil {
+		return nil, err
+	}
 	places := map[string]place{}
 	at := counted.n - int64(in.Buffered())
 	for _, k := range keys.items {
@@ -161,75 +167,73 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxNesting bounds containers within containers, and ends those that contain themselves.
-const maxNesting = 32
+// maxNesting and maxValues bound containers within containers, and end those that contain themselves.
+const (
+	maxNesting = 32
+	maxValues  = 1 << 20
+)
 
-func walkTensors(v any, depth int, visit func(tensorRef)) {
-	if depth > maxNesting {
-		return
+// walker visits the tensors of an unpickled object, each under its name: keys of nested dicts and indices of lists joined by dots.
+type walker struct {
+	visit func(name string, t tensorRef) error
+	seen  int
+}
+
+func (w *walker) walk(v any, name string, depth int) error {
+	if w.seen++; depth > maxNesting || w.seen > maxValues {
+		return pickleError("nests containers deeper than %d, or holds more than %d values", maxNesting, maxValues)
+	}
+	child := func(key, v any) error {
+		if name == "" {
+			return w.walk(v, fmt.Sprint(key), depth+1)
+		}
+		return w.walk(v, fmt.Sprintf("%s.%v", name, key), depth+1)
 	}
 	switch v := v.(type) {
 	case tensorRef:
-		visit(v)
+		return w.visit(name, v)
 	case *dict:
-		for _, x := range v.values {
-			walkTensors(x, depth+1, visit)
+		for i, x := range v.values {
+			if err := child(keyName(v.keys[i]), x); err != nil {
+				return err
+			}
 		}
 	case *list:
-		for _, x := range v.items {
-			walkTensors(x, depth+1, visit)
-		}
+		return w.walk(tuple(v.items), name, depth+1)
 	case tuple:
-		for _, x := range v {
-			walkTensors(x, depth+1, visit)
+		for i, x := range v {
+			if err := child(i, x); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// keyName is a dict's key as text; a container as key is none.
+func keyName(key any) any {
+	switch key.(type) {
+	case string, int64, bool, float64, nil:
+		return key
+	}
+	return "?"
 }
 
 // wrappers are the keys under which training programs keep a state dict beside other things.
 var wrappers = []string{"state_dict", "model_state_dict", "model"}
 
-// flatten names the tensors of an unpickled object: keys of nested dicts and indices of lists joined by dots. Where the outermost dict holds no
-// tensor itself but one of the usual wrappers, only that is taken.
+// flatten lists the tensors of an unpickled object. Where the outermost dict holds no tensor itself but one of the usual wrappers, only that is taken.
 func flatten(object any, locate func(key string) (place, error)) ([]entry, error) {
 	if d, ok := object.(*dict); ok {
 		object = unwrap(d)
 	}
 	var entries []entry
-	var walk func(v any, name string, depth int) error
-	walk = func(v any, name string, depth int) error {
-		if depth > maxNesting {
-			return pickleError("nests containers deeper than %d", maxNesting)
-		}
-		child := func(key any) string {
-			if name == "" {
-				return fmt.Sprint(key)
-			}
-			return fmt.Sprintf("%s.%v", name, key)
-		}
-		switch v := v.(type) {
-		case tensorRef:
-			e, err := v.entry(name, locate)
-			entries = append(entries, e)
-			return err
-		case *dict:
-			for i, x := range v.values {
-				if err := walk(x, child(v.keys[i]), depth+1); err != nil {
-					return err
-				}
-			}
-		case *list:
-			return walk(tuple(v.items), name, depth)
-		case tuple:
-			for i, x := range v {
-				if err := walk(x, child(i), depth+1); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	if err := walk(object, "", 0); err != nil {
+	w := walker{visit: func(name string, t tensorRef) error {
+		e, err := t.entry(name, locate)
+		entries = append(entries, e)
+		return err
+	}}
+	if err := w.walk(object, "", 0); err != nil {
 		return nil, err
 	}
 	if len(entries) == 0 {
@@ -267,6 +271,9 @@ func (t tensorRef) entry(name string, locate func(key string) (place, error)) (e
 	if err != nil {
 		return entry{}, err
 	}
+	if n == 0 {
+		return entry{name: name, info: Info{t.storage.dtype, t.shape}, r: p.r, order: p.order}, nil
+	}
 	unit := sizes[t.storage.dtype]
 	elements := p.size / unit
 	first := t.offset + t.storage.first
@@ -284,9 +291,6 @@ func (t tensorRef) entry(name string, locate func(key string) (place, error)) (e
 		}
 	}
 	e := entry{name: name, info: Info{t.storage.dtype, t.shape}, r: p.r, offset: p.offset + first*unit, order: p.order}
-	if n == 0 {
-		return e, nil
-	}
 	if first < 0 || first > elements-span {
 		return bad("reaches beyond its storage")
 	}
