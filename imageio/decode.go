@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -131,6 +132,9 @@ func readFile(path string, limits Limits) ([]byte, error) {
 // Decode decodes a picture, recognised by its content, and turns it upright by its EXIF orientation. A picture that declares more
 // pixels than the limit is refused before memory is taken for it; a truncated one is an error, never partly gray.
 func Decode(data []byte, limits Limits) (p *Picture, err error) {
+	if int64(len(data)) > limits.bytes() {
+		return nil, &fault.LimitError{What: fmt.Sprintf("file of %d bytes", len(data)), Limit: fmt.Sprintf("%d bytes", limits.bytes())}
+	}
 	f, ok := recognise(data)
 	if !ok {
 		return nil, &fault.FormatError{Format: "picture", Reason: "its first bytes are none of PNG, JPEG, BMP, TIFF or WebP"}
@@ -153,9 +157,15 @@ func Decode(data []byte, limits Limits) (p *Picture, err error) {
 			Limit: fmt.Sprintf("%d pixels; raise it with --max-pixels", limits.pixels()),
 		}
 	}
+	if f.name == "WebP" && int64(binary.LittleEndian.Uint32(data[4:]))+8 > int64(len(data)) {
+		return nil, decodeError(f, io.ErrUnexpectedEOF) // the decoder stops before the chunks behind the picture
+	}
 	img, err := f.decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, decodeError(f, err)
+	}
+	if f.name == "WebP" {
+		img = studioRange(img)
 	}
 	return FromImage(img).upright(orientation(f.name, data)), nil
 }

@@ -5,6 +5,7 @@ package imageio
 import (
 	"image"
 	"image/color"
+	"math"
 )
 
 // Picture is a decoded picture: interleaved samples, row by row, top to bottom.
@@ -119,6 +120,37 @@ func FromImage(img image.Image) *Picture {
 	}
 	return p
 }
+
+// studioRange converts what the WebP decoder returns for lossy pictures: it calls their samples YCbCr, which Go takes for JPEG's full range, but
+// VP8's are ITU-R BT.601's studio range, luma 16 to 235. Alpha is dropped. (RFC 6386, 9.2; libwebp's VP8YUVToR and its kin)
+func studioRange(img image.Image) image.Image {
+	var src *image.YCbCr
+	switch i := img.(type) {
+	case *image.YCbCr:
+		src = i
+	case *image.NYCbCrA:
+		src = &i.YCbCr
+	default:
+		return img
+	}
+	b := src.Bounds()
+	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			yi, ci := src.YOffset(b.Min.X+x, b.Min.Y+y), src.COffset(b.Min.X+x, b.Min.Y+y)
+			luma := 1.164383 * (float64(src.Y[yi]) - 16)
+			cb, cr := float64(src.Cb[ci])-128, float64(src.Cr[ci])-128
+			p := out.Pix[out.PixOffset(x, y):]
+			p[0] = level(luma + 1.596027*cr)
+			p[1] = level(luma - 0.391762*cb - 0.812968*cr)
+			p[2] = level(luma + 2.017232*cb)
+			p[3] = 255
+		}
+	}
+	return out
+}
+
+func level(v float64) uint8 { return uint8(math.Round(min(max(v, 0), math.MaxUint8))) }
 
 func fromRGBA8(pix []uint8, stride, w, h int) *Picture {
 	p := New(w, h, 3, 8)

@@ -73,6 +73,9 @@ func (c Config) Validate() error {
 	if (c.CropHeight == 0) != (c.CropWidth == 0) || c.CropHeight < 0 || c.CropWidth < 0 {
 		return &fault.ConfigError{Field: "crop", Value: [2]int{c.CropHeight, c.CropWidth}, Reason: "want both sides or neither"}
 	}
+	if c.CropHeight > maxSide || c.CropWidth > maxSide {
+		return &fault.ConfigError{Field: "crop", Value: [2]int{c.CropHeight, c.CropWidth}, Reason: fmt.Sprintf("want at most %d pixels a side", maxSide)}
+	}
 	for i, s := range c.Std {
 		if !(s > 0) || math.IsInf(float64(s), 0) || math.IsNaN(float64(c.Mean[i])) || math.IsInf(float64(c.Mean[i]), 0) {
 			return &fault.ConfigError{Field: "mean and std", Value: [2]float32{c.Mean[i], s}, Reason: "want finite numbers and a positive std"}

@@ -6,8 +6,8 @@ import (
 	"github.com/blemish/blemish/tensor"
 )
 
-// Bilinear resizes every plane of feature maps (…,h,w) to (height,width) as torch.nn.functional.interpolate does with
-// mode="bilinear", align_corners=False and no antialiasing.
+// ResizeMaps resizes every plane of feature maps (…,h,w) to (height,width) as torch.nn.functional.interpolate does with mode="bilinear",
+// align_corners=False and no antialiasing. Maps that have that size already are returned themselves.
 func ResizeMaps(t *tensor.Tensor, height, width int) *tensor.Tensor {
 	h, w := t.Dim(-2), t.Dim(-1)
 	if h == height && w == width {

@@ -89,13 +89,12 @@ func Resize(p *imageio.Picture, width, height int, how Interpolation) (*imageio.
 	return p, nil
 }
 
+// nearest adds up positions as Pillow does, rounding errors and all.
 func nearest(p *imageio.Picture, width, height int) *imageio.Picture {
 	out := imageio.New(width, height, p.Channels, p.Depth)
-	sx, sy := float64(p.Width)/float64(width), float64(p.Height)/float64(height)
-	for y := range height {
-		fy := min(int((float64(y)+0.5)*sy), p.Height-1)
-		for x := range width {
-			fx := min(int((float64(x)+0.5)*sx), p.Width-1)
+	xs, ys := nearestTaps(p.Width, width), nearestTaps(p.Height, height)
+	for y, fy := range ys {
+		for x, fx := range xs {
 			to, from := (y*width+x)*p.Channels, (fy*p.Width+fx)*p.Channels
 			if p.Depth == 8 {
 				copy(out.Pix8[to:to+p.Channels], p.Pix8[from:])
@@ -105,6 +104,17 @@ func nearest(p *imageio.Picture, width, height int) *imageio.Picture {
 		}
 	}
 	return out
+}
+
+func nearestTaps(in, out int) []int {
+	scale := float64(in) / float64(out)
+	at := scale * 0.5
+	taps := make([]int, out)
+	for i := range taps {
+		taps[i] = min(int(at), in-1)
+		at += scale
+	}
+	return taps
 }
 
 type axis int
