@@ -24,7 +24,7 @@ func Extract(ctx context.Context, source Source, opts *FitOptions) iter.Seq2[Ext
 		if len(s.Image.Shape) != 3 || s.Image.Shape[0] != 3 {
 			return Extracted{}, fmt.Errorf("%s: %w", s.Name, &fault.ShapeError{What: "picture", Want: "(3,H,W)", Got: s.Image.Shape})
 		}
-		maps, err := extractor.Features(ctx, s.Image.Reshape(append([]int{1}, s.Image.Shape...)...), 1)
+		maps, err := Features(ctx, extractor, s.Image.Reshape(append([]int{1}, s.Image.Shape...)...), 1)
 		if err != nil {
 			return Extracted{}, fmt.Errorf("%s: %w", s.Name, err)
 		}
@@ -59,10 +59,32 @@ func (o *ScoreOptions) WorkerCount() int {
 	return parallel.Workers(o.Workers)
 }
 
-// CheckBatch says whether a tensor is a batch (N,3,H,W) of at least one pixel.
-func CheckBatch(batch *tensor.Tensor) error {
+// Features are an extractor's maps of a batch, both checked: the batch is (N,3,H,W) of at least one pixel, and the maps' values are Usable.
+func Features(ctx context.Context, e Extractor, batch *tensor.Tensor, workers int) ([]*tensor.Tensor, error) {
 	if len(batch.Shape) != 4 || batch.Shape[1] != 3 || len(batch.Data) == 0 {
-		return &fault.ShapeError{What: "batch", Want: "(N,3,H,W)", Got: batch.Shape}
+		return nil, &fault.ShapeError{What: "batch", Want: "(N,3,H,W)", Got: batch.Shape}
 	}
-	return nil
+	maps, err := e.Features(ctx, batch, workers)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range maps {
+		if !Usable(m.Data) {
+			return nil, fmt.Errorf("layer %s: %w", e.Taps()[i].Name, ErrUnusable)
+		}
+	}
+	return maps, nil
+}
+
+// ErrUnusable says that features cannot be compared: they have no distances.
+var ErrUnusable = errors.New("features are not finite, or beyond ±1e15: the picture or the weights hold such numbers")
+
+// Usable says whether features are finite and within ±1e15, so that squared distances of embeddings are finite in float32.
+func Usable(features []float32) bool {
+	for _, v := range features {
+		if !(v >= -1e15 && v <= 1e15) {
+			return false
+		}
+	}
+	return true
 }

@@ -17,7 +17,7 @@ type CoresetOptions struct {
 	Progress func(done, total int) // may be nil
 }
 
-// Points are vectors, each of Width values (a multiple of 16; zeros may fill up a shorter vector), in any number of chunks. They are never copied.
+// Points are finite vectors, each of Width values (a multiple of 16; zeros may fill up a shorter vector), in any number of chunks. They are never copied.
 type Points struct {
 	Width  int
 	Chunks [][]float32
@@ -130,7 +130,7 @@ func (g *greedy) refresh(points []waiting, centres int, farthest *atomic.Uint32)
 	for i := range points {
 		w := &points[i]
 		x := g.rows[w.index]
-		for int(w.seen) < centres && w.bound >= math.Float32frombits(farthest.Load()) {
+		for int(w.seen) < centres && !(w.bound < math.Float32frombits(farthest.Load())) { // so written, a NaN cannot keep it from ending
 			to := min(int(w.seen)+glance, centres)
 			w.bound = min(w.bound, kernel.MinSqDist(x, g.centres[int(w.seen)*g.width:to*g.width]))
 			w.seen = int32(to)

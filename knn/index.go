@@ -112,7 +112,7 @@ func (x *Index) decide(q []float32, mins []float32, stride int) Neighbour {
 		}
 		first := c / stride * chunk
 		for i := first; i < min(first+chunk, x.n); i++ {
-			if d := kernel.SqDist(q, x.row(i)); d < found.Distance {
+			if d := kernel.SqDist(q, x.row(i)); d < found.Distance || found.Index < 0 {
 				found = Neighbour{i, d}
 			}
 		}

@@ -10,8 +10,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/tensor"
@@ -124,6 +126,24 @@ func Run(t *testing.T, m Method) {
 	t.Run("bad input is an error", func(t *testing.T) {
 		if _, err := d.Score(context.Background(), tensor.New(3, 64, 64), nil); err == nil {
 			t.Error("a picture that is no batch is accepted")
+		}
+		spoilt := picture(2, nil)
+		for _, v := range []float64{math.NaN(), math.Inf(1), 1e30} {
+			spoilt.Data[700] = float32(v)
+			if _, err := d.Score(context.Background(), spoilt.Reshape(1, 3, 64, 64), nil); !errors.Is(err, detect.ErrUnusable) {
+				t.Errorf("score of a picture with a pixel of %v: %v", v, err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			if _, err := m.Trainer.Fit(ctx, with{train, spoilt}, &detect.FitOptions{Extractor: Extractor{}}); !errors.Is(err, detect.ErrUnusable) {
+				t.Errorf("fit on a picture with a pixel of %v: %v", v, err)
+			} else if !strings.Contains(err.Error(), "the last") {
+				t.Errorf("fit on a picture with a pixel of %v does not name it: %v", v, err)
+			}
+			cancel()
+		}
+		flat := with{train, tensor.New(64, 64)}
+		if _, err := m.Trainer.Fit(context.Background(), flat, &detect.FitOptions{Extractor: Extractor{}}); err == nil {
+			t.Error("fit on a picture without channels is accepted")
 		}
 		if _, err := m.Trainer.Fit(context.Background(), train, nil); err == nil {
 			t.Error("fit without an extractor is accepted")
@@ -264,6 +284,23 @@ func (p Pictures) Samples(ctx context.Context) iter.Seq2[detect.Sample, error] {
 				return
 			}
 		}
+	}
+}
+
+// with is a source with one more picture.
+type with struct {
+	detect.Source
+	last *tensor.Tensor
+}
+
+func (w with) Samples(ctx context.Context) iter.Seq2[detect.Sample, error] {
+	return func(yield func(detect.Sample, error) bool) {
+		for s, err := range w.Source.Samples(ctx) {
+			if !yield(s, err) {
+				return
+			}
+		}
+		yield(detect.Sample{Name: "the last", Image: w.last}, nil)
 	}
 }
 

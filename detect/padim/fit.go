@@ -8,14 +8,15 @@ import (
 	"slices"
 
 	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/internal/parallel"
 	"github.com/blemish/blemish/linalg"
 	"github.com/blemish/blemish/tensor"
 	"github.com/blemish/blemish/transform"
 )
 
-// Fit estimates a Gaussian for every position of a grid. The grid is the first tap's map of the sample of median height and median width; maps of samples
-// that differ in size are resized to it bilinearly, so that a position is the same relative place in each.
+// Fit estimates a Gaussian for every position of a grid. The grid is the first tap's map of the sample of median height and median width; maps of
+// samples that differ in size are resized to it bilinearly, so that a position is the same relative place in each.
 // Memory: positions·d²/2·8 bytes.
 func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOptions) (detect.Detector, error) {
 	if err := c.Validate(); err != nil {
@@ -83,6 +84,9 @@ func medianGrid(ctx context.Context, train detect.Source, o *detect.FitOptions) 
 	for s, err := range train.Samples(ctx) {
 		if err != nil {
 			return 0, 0, err
+		}
+		if len(s.Image.Shape) != 3 {
+			return 0, 0, fmt.Errorf("%s: %w", s.Name, &fault.ShapeError{What: "picture", Want: "(3,H,W)", Got: s.Image.Shape})
 		}
 		hs, ws = append(hs, s.Image.Shape[1]), append(ws, s.Image.Shape[2])
 		o.Progress(detect.Progress{Stage: "sizes", Done: len(hs), Total: train.Len()})

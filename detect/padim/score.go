@@ -14,6 +14,7 @@ import (
 )
 
 // detector is a fitted PaDiM. Map values are Mahalanobis distances, resized and blurred; a picture's score is its map's maximum, as in anomalib.
+// Deeper maps are resized bilinearly to the first one's size; anomalib 2.7 repeats the nearest value there.
 type detector struct {
 	config        Config
 	dims          []int          // of the embedding, ascending
@@ -25,11 +26,8 @@ type detector struct {
 
 // Score judges a batch. A picture of another shape than the training's has its embeddings resized to the grid.
 func (d *detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect.ScoreOptions) ([]detect.Result, error) {
-	if err := detect.CheckBatch(batch); err != nil {
-		return nil, err
-	}
 	workers := opts.WorkerCount()
-	maps, err := d.extractor.Features(ctx, batch, workers)
+	maps, err := detect.Features(ctx, d.extractor, batch, workers)
 	if err != nil {
 		return nil, err
 	}

@@ -26,13 +26,10 @@ func newDetector(c Config, bank *tensor.Tensor, e detect.Extractor) *detector {
 }
 
 // Score computes each patch's distance to the memory bank. The picture's score is the largest, weighted by eq. 7; the map is the distances, resized
-// bilinearly to the picture and blurred, as anomalib does both.
+// bilinearly to the picture and blurred, as the paper has it (3.3). anomalib 2.7 blurs alike, but repeats the nearest distance instead of resizing bilinearly.
 func (d *detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect.ScoreOptions) ([]detect.Result, error) {
-	if err := detect.CheckBatch(batch); err != nil {
-		return nil, err
-	}
 	workers := opts.WorkerCount()
-	maps, err := d.extractor.Features(ctx, batch, workers)
+	maps, err := detect.Features(ctx, d.extractor, batch, workers)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +70,8 @@ func (d *detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 // weigh is eq. 7: a patch whose nearest good patch m* is itself far from its neighbours, a rare kind of good, counts more.
 //
 //	s = (1 - exp‖q-m*‖ / Σ exp‖q-m‖) · ‖q-m*‖, the sum over the b nearest patches m to m*, itself among them
+//
+// A bank of one patch has no neighbours to weigh with: the score is the distance. (anomalib 2.7 scores 0 there.)
 func (d *detector) weigh(nearest knn.Neighbour, query []float32) float32 {
 	if d.config.Neighbours == 1 || d.index.Len() == 1 {
 		return nearest.Distance
@@ -114,10 +113,8 @@ func Open(s detect.State, e detect.Extractor) (detect.Detector, error) {
 	if bank == nil || len(s.Tensors) != 1 || len(bank.Shape) != 2 || bank.Shape[0] < 1 || bank.Shape[1] != channels {
 		return nil, &fault.FormatError{Format: "PatchCore", Reason: fmt.Sprintf("its memory bank is not of %d channels", channels)}
 	}
-	for _, v := range bank.Data {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return nil, &fault.FormatError{Format: "PatchCore", Reason: "its memory bank holds numbers that are not finite"}
-		}
+	if !detect.Usable(bank.Data) {
+		return nil, &fault.FormatError{Format: "PatchCore", Reason: "its memory bank holds numbers that are not finite, or beyond ±1e15"}
 	}
 	return newDetector(c, bank, e), nil
 }
