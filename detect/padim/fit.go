@@ -15,8 +15,8 @@ import (
 	"github.com/blemish/blemish/transform"
 )
 
-// Fit estimates a Gaussian for every position of a grid. The grid is the first tap's map of the sample of median height and median width; maps of
-// samples that differ in size are resized to it bilinearly, so that a position is the same relative place in each.
+// Fit estimates a Gaussian for every position of a grid. The grid is the first tap's map of a picture of the samples' median height and median width (the upper
+// ones of an even number); maps of samples that differ in size are resized to it bilinearly, so that a position is the same relative place in each.
 // Memory: positions·d²/2·8 bytes.
 func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOptions) (detect.Detector, error) {
 	if err := c.Validate(); err != nil {
@@ -78,7 +78,7 @@ func chooseDims(total, want int, seed uint64) []int {
 	return dims
 }
 
-// medianGrid reads the samples' sizes and returns the first tap's map size for their medians.
+// medianGrid reads the samples' sizes and returns the first tap's map size for their medians. Networks round sizes up or down, so it asks the extractor.
 func medianGrid(ctx context.Context, train detect.Source, o *detect.FitOptions) (height, width int, err error) {
 	var hs, ws []int
 	for s, err := range train.Samples(ctx) {
@@ -96,9 +96,11 @@ func medianGrid(ctx context.Context, train detect.Source, o *detect.FitOptions) 
 	}
 	slices.Sort(hs)
 	slices.Sort(ws)
-	stride := o.Extractor.Taps()[0].Stride
-	up := func(n int) int { return (n + stride - 1) / stride }
-	return up(hs[len(hs)/2]), up(ws[len(ws)/2]), nil
+	maps, err := detect.Features(ctx, o.Extractor, tensor.New(1, 3, hs[len(hs)/2], ws[len(ws)/2]), o.Workers)
+	if err != nil {
+		return 0, 0, err
+	}
+	return maps[0].Dim(-2), maps[0].Dim(-1), nil
 }
 
 // grid is a sample's embeddings (positions, dims) on the grid.
