@@ -39,6 +39,9 @@ func (s *Store) Pull(ctx context.Context, backbone string, progress func(done, t
 	}
 	part := path + ".part"
 	pause := pullPause
+	if s.pause > 0 {
+		pause = s.pause
+	}
 	for try := 1; ; try++ {
 		err = s.download(ctx, e.URL, part, progress)
 		var final *finalError

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/fault"
@@ -27,7 +28,8 @@ type Store struct {
 	Dir    string
 	Client *http.Client
 
-	registry []Entry // in tests; nil means the known ones
+	registry []Entry       // in tests; nil means the known ones
+	pause    time.Duration // before a second try; 0 means pullPause
 }
 
 // DefaultDir is $BLEMISH_WEIGHTS, or blemish/weights in the user's cache directory.
