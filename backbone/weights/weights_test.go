@@ -181,7 +181,7 @@ func TestPullThatFails(t *testing.T) {
 	if _, err := s.Pull(context.Background(), "net", nil); err == nil || p.asked != 1 || !strings.Contains(err.Error(), "404") || !strings.Contains(err.Error(), "weights import net") {
 		t.Errorf("not found: %v, asked %d times", err, p.asked)
 	}
-	p, s = serve(t, whole)
+	_, s = serve(t, whole)
 	s.registry[0].SHA256 = "00000000"
 	if _, err := s.Pull(context.Background(), "net", nil); err == nil || !strings.Contains(err.Error(), "other bytes") || !strings.Contains(err.Error(), s.registry[0].URL) {
 		t.Errorf("wrong bytes: %v", err)
