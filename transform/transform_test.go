@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -12,17 +13,7 @@ import (
 	"github.com/blemish/blemish/transform"
 )
 
-// The expected values come from Pillow 13.0.0, torchvision 0.29.2, torch 2.15.0 and anomalib 2.7, on x86-64:
-//
-//	def noise(n):  # the low byte of each for 8-bit samples
-//	    s = 1
-//	    for _ in range(n): s = (s*1664525 + 1013904223) & 0xffffffff; yield s >> 16
-//
-//	resize: zlib.crc32(np.asarray(Image.fromarray(a).resize((W, H), filter)).tobytes())
-//	apply:  transforms.Resize(size), CenterCrop((h, w)), ToTensor(), Normalize(mean, std) on the picture converted to RGB; crc32 of
-//	        the little-endian float32 values. (transforms.v2.ToDtype multiplies by 1/255 instead of dividing: up to 7e-7 apart.)
-//	maps:   interpolate(noise/65536 as (5,4), size, mode="bilinear", align_corners=False); then GaussianBlur2d(sigma=0.8, kernel_size=7)
-//	16 bit: v2.functional.resize(float32 tensor, [H, W], BILINEAR, antialias=True).round()
+// The expected values come from Pillow, torchvision, torch and anomalib: testdata/gen/golden.py.
 
 func noise(n int) []uint16 {
 	out := make([]uint16, n)
@@ -61,51 +52,60 @@ var pillowResized = []struct {
 	{37, 23, 16, 16, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0xdd0b15dc, 0x5606b807},
 		transform.Bicubic:  {0x681d3e43, 0xdbecd3e1},
+		transform.Nearest:  {0xf6406f0f, 0x0082e450},
 	}},
 	{16, 11, 45, 33, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x0563030e, 0xabc3c31c},
 		transform.Bicubic:  {0xb76a3c81, 0x3a71c0c5},
+		transform.Nearest:  {0x6c192da3, 0x70f5d292},
 	}},
 	{1, 9, 5, 4, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x56004dda, 0xe5b803e2},
 		transform.Bicubic:  {0xa603862e, 0xce9a18e7},
+		transform.Nearest:  {0xadbd01c1, 0xd3bca462},
 	}},
 	{9, 1, 4, 5, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0xa02e34b3, 0x9b9827b6},
 		transform.Bicubic:  {0x8c3c7717, 0x0007a46f},
+		transform.Nearest:  {0x18da79a1, 0xcdbc7df9},
 	}},
 	{64, 48, 64, 20, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x7fe304c5, 0x929c5aef},
 		transform.Bicubic:  {0x678b6e0e, 0x6a0193f7},
+		transform.Nearest:  {0x0554e445, 0x5a07defc},
 	}},
 	{64, 48, 20, 48, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x029a68ec, 0x86c11364},
 		transform.Bicubic:  {0xa16a1a56, 0x7bf821e2},
+		transform.Nearest:  {0x59c20ecb, 0xa0f96b71},
 	}},
 	{50, 31, 1, 1, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0xd1b40d81, 0x02ea2ffe},
 		transform.Bicubic:  {0xd1b40d81, 0x02ea2ffe},
+		transform.Nearest:  {0x1e0e9818, 0x1cd4e62e},
 	}},
 	{300, 200, 77, 51, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0xb5acbad3, 0x9a2f540d},
 		transform.Bicubic:  {0x210de2fe, 0x5ece40a6},
+		transform.Nearest:  {0x991720f0, 0x04e3e374},
 	}},
 	{7, 7, 49, 49, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x8c2c7ec4, 0x22205e42},
 		transform.Bicubic:  {0x914c6092, 0x3f1267a2},
+		transform.Nearest:  {0xb723a6cd, 0xa9e9b222},
 	}},
 	{5, 3, 1000, 3, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x0d5bc27f, 0xa9d067b3},
 		transform.Bicubic:  {0x51cccb02, 0x101da0fc},
+		transform.Nearest:  {0x89345fd2, 0x6e96012e},
 	}},
 	{640, 3, 333, 2, map[transform.Interpolation][2]uint32{
 		transform.Bilinear: {0x8fb7b8e7, 0x22544461},
 		transform.Bicubic:  {0x0deecf8f, 0x3d1aaff3},
+		transform.Nearest:  {0x265ddcf0, 0x7045879c},
 	}},
 }
 
-// Nearest is not in the table: Pillow steps through the input by repeated addition, transform by multiplication, so at exact halves
-// they can pick different neighbours (64 to 20 pixels: output 7 is input 23 in Pillow, 24 here).
 func TestResizeIsPillowsBitForBit(t *testing.T) {
 	for _, c := range pillowResized {
 		for how, want := range c.crc {
@@ -178,6 +178,64 @@ func TestApplyIsTorchvisionsBitForBit(t *testing.T) {
 		if !slices.Equal(x.Shape, c.shape) || crc32.ChecksumIEEE(raw) != c.crc {
 			t.Errorf("%dx%d, %d channels, shorter side %d, crop %dx%d: shape %v or values differ from torchvision's %v",
 				c.w, c.h, c.channels, c.size, c.cropW, c.cropH, x.Shape, c.shape)
+		}
+	}
+}
+
+func TestCropsAndFlipsAreTorchvisions(t *testing.T) {
+	p := noisePicture(9, 7, 3, 8)
+	must := func(p *imageio.Picture, err error) *imageio.Picture {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		name string
+		got  *imageio.Picture
+		crc  uint32
+	}{
+		{"centre 4x4", must(transform.CenterCrop(p, 4, 4)), 0xfd489f50},
+		{"centre 6x3", must(transform.CenterCrop(p, 6, 3)), 0xac5ef49d},
+		{"crop 5x4 at (2,1)", must(transform.Crop(p, 2, 1, 5, 4)), 0xc4912843},
+		{"horizontal flip", transform.FlipHorizontal(p), 0x13be2743},
+		{"vertical flip", transform.FlipVertical(p), 0x989029ad},
+	} {
+		if crc32.ChecksumIEEE(c.got.Pix8) != c.crc {
+			t.Errorf("%s: pixels differ from torchvision's", c.name)
+		}
+	}
+}
+
+// Every place where the window fits is drawn, none other, and the same seed draws the same places.
+func TestRandomCrop(t *testing.T) {
+	p := imageio.New(6, 5, 1, 16)
+	for i := range p.Pix16 {
+		p.Pix16[i] = uint16(i)
+	}
+	drawn := map[uint16]bool{}
+	a, b := rand.New(rand.NewPCG(1, 2)), rand.New(rand.NewPCG(1, 2))
+	for range 400 {
+		crop, err := transform.RandomCrop(p, 4, 3, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _ := transform.RandomCrop(p, 4, 3, b)
+		if !slices.Equal(crop.Pix16, again.Pix16) {
+			t.Fatal("the same seed draws another window")
+		}
+		corner := crop.Pix16[0]
+		if crop.Pix16[11] != corner+2*6+3 {
+			t.Fatalf("the window at %d is not one of 4x3", corner)
+		}
+		drawn[corner] = true
+	}
+	if len(drawn) != 9 {
+		t.Errorf("%d places drawn, want all 9", len(drawn))
+	}
+	for _, size := range [][2]int{{7, 5}, {6, 6}, {0, 1}} {
+		if _, err := transform.RandomCrop(p, size[0], size[1], a); err == nil {
+			t.Errorf("a %dx%d window in a 6x5 picture is not refused", size[0], size[1])
 		}
 	}
 }
