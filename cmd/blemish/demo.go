@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -40,9 +39,6 @@ The pictures are the same in every run; some of their defects are faint, so that
 	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "of the pictures, and of what is learned from them")
 	return cmd
 }
-
-// quick keeps 2 % of the patches, for the demo not to take longer than it is interesting.
-var quick = json.RawMessage(`{"coreset_ratio": 0.02}`)
 
 // rendered is a Source of pictures that were drawn before: they are read several times.
 type rendered []blemish.Picture
@@ -123,7 +119,7 @@ func (f *demoFlags) surface(ctx context.Context, c console, surface string) (rep
 	run := runFlags{workers: f.workers, bad: string(badFail)}
 	opts := run.options(c, bar)
 	opts.Warn = nil // that 80 pictures cannot guarantee 1 % is said in the report
-	model, err := blemish.Train(ctx, train, nil, blemish.Config{Seed: f.seed, MethodOptions: quick}, opts)
+	model, err := blemish.Train(ctx, train, nil, blemish.Config{Seed: f.seed}, opts)
 	if err != nil {
 		return report.Section{}, blemish.Info{}, err
 	}

@@ -38,7 +38,7 @@ Which one was recognised is said. Only good pictures are learned from.
 ` + methodHelp(),
 		Example: `  blemish train tiles/ -o tiles.blemish
   blemish train tiles/ -o tiles.blemish --method padim --size 384
-  blemish train tiles/ -o tiles.blemish --set coreset_ratio=0.05 --false-alarm-rate 0.005
+  blemish train tiles/ -o tiles.blemish --set coreset_ratio=0.1 --false-alarm-rate 0.005
   blemish train boards/ -o boards.blemish --backbone resnet18 --layers layer2,layer3`,
 		Args: wantArgs(1, 1, "one folder of pictures"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), c, args[0]) },
