@@ -10,7 +10,7 @@ import (
 
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
-	"github.com/blemish/blemish/nn"
+	"github.com/blemish/blemish/infer"
 	"github.com/blemish/blemish/tensor"
 )
 
@@ -20,11 +20,11 @@ type Spec struct {
 	Mean, Std   [3]float32 // of its training's input, on samples scaled to 0..1
 	DefaultTaps []string
 
-	graph func() *nn.Graph
+	graph func() *infer.Graph
 }
 
 // Graph returns the network.
-func (s Spec) Graph() *nn.Graph { return s.graph() }
+func (s Spec) Graph() *infer.Graph { return s.graph() }
 
 var (
 	imagenetMean = [3]float32{0.485, 0.456, 0.406}
@@ -37,10 +37,10 @@ var specs = []Spec{
 		Name: "efficientnet-lite0", graph: efficientNetLite0, DefaultTaps: []string{"_blocks.4", "_blocks.10"},
 		Mean: [3]float32{127. / 255, 127. / 255, 127. / 255}, Std: [3]float32{128. / 255, 128. / 255, 128. / 255},
 	},
-	{Name: "resnet18", graph: func() *nn.Graph { return resNet(basic, [4]int{2, 2, 2, 2}, 64) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
-	{Name: "resnet34", graph: func() *nn.Graph { return resNet(basic, [4]int{3, 4, 6, 3}, 64) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
-	{Name: "resnet50", graph: func() *nn.Graph { return resNet(bottleneck, [4]int{3, 4, 6, 3}, 64) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
-	{Name: "wide-resnet50-2", graph: func() *nn.Graph { return resNet(bottleneck, [4]int{3, 4, 6, 3}, 128) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
+	{Name: "resnet18", graph: func() *infer.Graph { return resNet(basic, [4]int{2, 2, 2, 2}, 64) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
+	{Name: "resnet34", graph: func() *infer.Graph { return resNet(basic, [4]int{3, 4, 6, 3}, 64) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
+	{Name: "resnet50", graph: func() *infer.Graph { return resNet(bottleneck, [4]int{3, 4, 6, 3}, 64) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
+	{Name: "wide-resnet50-2", graph: func() *infer.Graph { return resNet(bottleneck, [4]int{3, 4, 6, 3}, 128) }, DefaultTaps: middle, Mean: imagenetMean, Std: imagenetStd},
 	{Name: "vgg16", graph: vgg16, DefaultTaps: []string{"features.16", "features.23"}, Mean: imagenetMean, Std: imagenetStd},
 	{Name: "mobilenet-v2", graph: mobileNetV2, DefaultTaps: []string{"features.6", "features.13"}, Mean: imagenetMean, Std: imagenetStd},
 }
@@ -67,7 +67,7 @@ func Lookup(name string) (Spec, error) {
 // Extractor computes a backbone's feature maps. It is immutable and safe for concurrent use.
 type Extractor struct {
 	taps    []detect.Tap
-	network *nn.Network
+	network *infer.Network
 }
 
 // New compiles a backbone as far as the deepest of the named taps, with weights by name.
@@ -76,7 +76,7 @@ func New(spec Spec, taps []string, weights func(name string) (*tensor.Tensor, er
 	known := g.Taps()
 	e := &Extractor{}
 	for _, name := range taps {
-		i := slices.IndexFunc(known, func(t nn.Tap) bool { return t.Name == name })
+		i := slices.IndexFunc(known, func(t infer.Tap) bool { return t.Name == name })
 		if i < 0 {
 			var names []string
 			for _, t := range known {
@@ -87,7 +87,7 @@ func New(spec Spec, taps []string, weights func(name string) (*tensor.Tensor, er
 		e.taps = append(e.taps, detect.Tap{Name: name, Channels: known[i].Channels, Stride: known[i].Stride})
 	}
 	var err error
-	if e.network, err = nn.Compile(g, weights, taps); err != nil {
+	if e.network, err = infer.Compile(g, weights, taps); err != nil {
 		return nil, fmt.Errorf("backbone %s: %w", spec.Name, err)
 	}
 	return e, nil

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/blemish/blemish/backbone/weights"
-	"github.com/blemish/blemish/nn"
+	"github.com/blemish/blemish/infer"
 	"github.com/blemish/blemish/tensor"
 )
 
@@ -38,7 +38,7 @@ func seed(name string) uint32 {
 	return h
 }
 
-func formula(p nn.Param) *tensor.Tensor {
+func formula(p infer.Param) *tensor.Tensor {
 	t := tensor.New(p.Shape...)
 	for i, u := range pseudo(seed(p.Name), len(t.Data)) {
 		v := u * math.Sqrt(6/float64(tensor.Volume(p.Shape[1:])))
@@ -106,7 +106,7 @@ func source(t *testing.T, name string) func(string) (*tensor.Tensor, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byName := map[string]nn.Param{}
+	byName := map[string]infer.Param{}
 	for _, p := range params {
 		byName[p.Name] = p
 	}
@@ -224,7 +224,7 @@ func BenchmarkFeatures(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		byName := map[string]nn.Param{}
+		byName := map[string]infer.Param{}
 		for _, p := range params {
 			byName[p.Name] = p
 		}

@@ -122,7 +122,7 @@ func (c *Conv) row(s Step, offsets []int64, group, y int) {
 	a := tileArgs{
 		offsets: &offsets[0], steps: len(offsets), quads: c.lanes / 4,
 		weights: &c.weights[block*Block*c.lanes*len(offsets)], bias: &c.bias[block*Block],
-		stride: 4 * c.spec.Stride * in.Lanes, lo: s.Lo, hi: s.Hi,
+		stride: 4 * c.spec.Stride * in.Lanes, lo: s.Lo, hi: s.Hi, pitch: 4 * Block,
 	}
 	for x := 0; x < out.W; x += t.pixels {
 		x := min(x, out.W-t.pixels)

@@ -96,7 +96,7 @@ func (b *Bank) Minima(queries []float32, first, last int, mins []float32) {
 		a := tileArgs{
 			in: unsafe.Pointer(&queries[done*b.Dim]), offsets: &offset, steps: 1, quads: b.Dim / 4,
 			out0: unsafe.Pointer(&scratch[0]), out1: unsafe.Pointer(&scratch[MaxQueries*Block]),
-			stride: 4 * b.Dim, lo: -inf, hi: inf,
+			stride: 4 * b.Dim, lo: -inf, hi: inf, pitch: 4 * Block,
 		}
 		step := b.set.blocks * Block
 		for y := first; y < last; y += step {

@@ -6,7 +6,8 @@ import "unsafe"
 // assembly always does), so that twins agree to rounding, not to the bit.
 
 func genericSet() *set {
-	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric}
+	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric,
+		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tileFunc{p, [2]func(*tileArgs){
 			func(a *tileArgs) { tileGeneric(a, p, 1) },
@@ -42,14 +43,16 @@ func tileGeneric(a *tileArgs, p, f int) {
 		weights = weights[channels*n:]
 	}
 	out := [2]unsafe.Pointer{a.out0, a.out1}
-	for b := range f {
-		dst := floats(out[b], p*Block)
-		for i := range dst {
-			v := acc[i/Block][b*Block+i%Block]
-			if a.residual[0] != nil {
-				v += floats(a.residual[b], p*Block)[i]
+	for i := range p {
+		for b := range f {
+			dst := floats(unsafe.Add(out[b], i*a.pitch), Block)
+			for j := range dst {
+				v := acc[i][b*Block+j]
+				if a.residual[0] != nil {
+					v += floats(unsafe.Add(a.residual[b], i*a.pitch), Block)[j]
+				}
+				dst[j] = min(max(v, a.lo), a.hi)
 			}
-			dst[i] = min(max(v, a.lo), a.hi)
 		}
 	}
 }
@@ -108,4 +111,53 @@ func minIntoGeneric(dst, a *float32, n int) {
 	for i, v := range x {
 		d[i] = min(d[i], v)
 	}
+}
+
+// scaleGeneric sets dst to s·x + t·y + c, clamped to lo..hi. Without y it is s·x + c.
+func scaleGeneric(dstP, xP, yP *float32, n int, s, t, c, lo, hi float32) {
+	dst, x := unsafe.Slice(dstP, n), unsafe.Slice(xP, n)
+	if yP == nil {
+		for i, v := range x {
+			dst[i] = min(max(s*v+c, lo), hi)
+		}
+		return
+	}
+	for i, v := range unsafe.Slice(yP, n) {
+		dst[i] = min(max(s*x[i]+(t*v+c), lo), hi)
+	}
+}
+
+// gateGeneric sets dst to t·dst + x where lo < y < hi, and to t·dst elsewhere. With t = 0, dst is not read.
+func gateGeneric(dstP, xP, yP *float32, n int, t, lo, hi float32) {
+	dst, x := unsafe.Slice(dstP, n), unsafe.Slice(xP, n)
+	for i, y := range unsafe.Slice(yP, n) {
+		v := x[i]
+		if !(y > lo && y < hi) {
+			v = 0
+		}
+		if t != 0 {
+			v += t * dst[i]
+		}
+		dst[i] = v
+	}
+}
+
+// momentsGeneric sums (y-shiftY) and (x-shiftX)·(y-shiftY), in 16 partial sums each.
+func momentsGeneric(xp, yp *float32, n int, shiftX, shiftY float32) (sum, product float32) {
+	var sums, products [Block]float32
+	x, y := unsafe.Slice(xp, n), unsafe.Slice(yp, n)
+	for i := 0; i < n; i += Block {
+		for j := range Block {
+			v := y[i+j] - shiftY
+			sums[j] += v
+			products[j] += (x[i+j] - shiftX) * v
+		}
+	}
+	for w := Block / 2; w >= 1; w /= 2 {
+		for j := range w {
+			sums[j] += sums[j+w]
+			products[j] += products[j+w]
+		}
+	}
+	return sums[0], products[0]
 }

@@ -33,6 +33,7 @@ type tileArgs struct {
 	residual [2]unsafe.Pointer
 	stride   int // bytes from one input pixel to the next
 	lo, hi   float32
+	pitch    int // bytes from one pixel of out, and of residual, to the next
 }
 
 // tapArgs are the arguments of depthwise and maxPool. The assembly knows this layout.
@@ -61,6 +62,9 @@ type set struct {
 	maxPool   func(*tapArgs)
 	sqDist    func(a, b *float32, n int) float32
 	minInto   func(dst, a *float32, n int)
+	scale     func(dst, x, y *float32, n int, s, t, c, lo, hi float32)
+	gate      func(dst, x, y *float32, n int, t, lo, hi float32)
+	moments   func(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)
 }
 
 var active = sync.OnceValue(func() *set { return setOf(cpu.Active()) })

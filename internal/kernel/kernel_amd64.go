@@ -19,6 +19,7 @@ func setOf(isa cpu.ISA) *set {
 				{14, [2]func(*tileArgs){tileAVX512P14F1, tileAVX512P14F2}},
 			},
 			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
+			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512,
 		}
 	case cpu.AVX2:
 		return &set{
@@ -29,6 +30,7 @@ func setOf(isa cpu.ISA) *set {
 				{6, [2]func(*tileArgs){tileAVX2P6F1}},
 			},
 			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
+			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2,
 		}
 	}
 	return genericSet()
@@ -119,3 +121,21 @@ func sqDistAVX2(a, b *float32, n int) float32
 
 //go:noescape
 func minIntoAVX2(dst, a *float32, n int)
+
+//go:noescape
+func scaleAVX512(dst, x, y *float32, n int, s, t, c, lo, hi float32)
+
+//go:noescape
+func gateAVX512(dst, x, y *float32, n int, t, lo, hi float32)
+
+//go:noescape
+func momentsAVX512(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)
+
+//go:noescape
+func scaleAVX2(dst, x, y *float32, n int, s, t, c, lo, hi float32)
+
+//go:noescape
+func gateAVX2(dst, x, y *float32, n int, t, lo, hi float32)
+
+//go:noescape
+func momentsAVX2(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)

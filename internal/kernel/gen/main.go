@@ -28,6 +28,9 @@ func main() {
 		taps(v, maximum)
 		sqDist(v)
 		minInto(v)
+		scale(v)
+		gate(v)
+		moments(v)
 	}
 	Generate()
 }
@@ -84,7 +87,7 @@ func (s strides) pixel(p, disp int) Mem {
 	return m
 }
 
-// tile multiplies P pixels by F blocks of 16 output channels; see tileArgs in ../tile.go for the arguments.
+// tile multiplies P pixels by F blocks of 16 output channels; see tileArgs in ../kernel.go for the arguments.
 func tile(v isa, P, F int) {
 	name := fmt.Sprintf("tile%sP%dF%d", v.name, P, F)
 	TEXT(name, NOSPLIT, "func(a *byte)")
@@ -164,17 +167,28 @@ func tile(v isa, P, F int) {
 	lo, hi := v.regs[len(v.regs)-2], v.regs[len(v.regs)-1]
 	VBROADCASTSS(at(arg, 88), lo)
 	VBROADCASTSS(at(arg, 92), hi)
+	pitch := reg.R10
+	MOVQ(at(arg, 96), pitch)
 	store := func(withResidual bool) {
 		per := block / v.width // vectors in a block
 		for p := range P {
 			for j := range V {
-				r, f, d := v.regs[p*V+j], j/per, (p*block+j%per*v.width)*float
+				r, f, d := v.regs[p*V+j], j/per, j%per*v.width*float
 				if withResidual {
 					VADDPS(at(residual[f], d), r, r)
 				}
 				VMAXPS(lo, r, r)
 				VMINPS(hi, r, r)
 				VMOVUPS(r, at(out[f], d))
+			}
+			for f := range F {
+				if p == P-1 {
+					break
+				}
+				ADDQ(pitch, out[f])
+				if withResidual {
+					ADDQ(pitch, residual[f])
+				}
 			}
 		}
 		VZEROUPPER()
@@ -197,7 +211,7 @@ var (
 	maximum     = operation{"maxPool", func(_ isa, x Mem, _, acc reg.VecPhysical) { VMAXPS(x, acc, acc) }}
 )
 
-// taps combines a list of taps for each pixel of a row, 16 channels at once; see tapArgs in ../taps.go.
+// taps combines a list of taps for each pixel of a row, 16 channels at once; see tapArgs in ../kernel.go.
 func taps(v isa, op operation) {
 	name := op.name + v.name
 	TEXT(name, NOSPLIT, "func(a *byte)")
@@ -351,5 +365,182 @@ func minInto(v isa) {
 	SUBQ(Imm(block), n)
 	JNZ(LabelRef(name + "loop"))
 	VZEROUPPER()
+	RET()
+}
+
+// broadcast fills registers with scalar parameters.
+func broadcast(regs []reg.VecPhysical, params ...string) {
+	for i, p := range params {
+		mem, err := Param(p).Resolve()
+		if err != nil {
+			panic(err)
+		}
+		VBROADCASTSS(mem.Addr, regs[i])
+	}
+}
+
+// scale sets dst to s·x + t·y + c, clamped to lo..hi, over n values, n a positive multiple of 16. y may be nil.
+func scale(v isa) {
+	name := "scale" + v.name
+	TEXT(name, NOSPLIT, "func(dst, x, y *float32, n int, s, t, c, lo, hi float32)")
+	dst, x, y, n := reg.RDI, reg.RSI, reg.RDX, reg.RCX
+	Load(Param("dst"), dst)
+	Load(Param("x"), x)
+	Load(Param("y"), y)
+	Load(Param("n"), n)
+	broadcast(v.regs, "s", "t", "c", "lo", "hi")
+	s, t, c, lo, hi := v.regs[0], v.regs[1], v.regs[2], v.regs[3], v.regs[4]
+	loop := func(label string, withY bool) {
+		Label(label)
+		for j := range block / v.width {
+			d := j * v.width * float
+			r := v.regs[8+j]
+			VMOVAPS(c, r)
+			if withY {
+				VFMADD231PS(at(y, d), t, r)
+			}
+			VFMADD231PS(at(x, d), s, r)
+			VMAXPS(lo, r, r)
+			VMINPS(hi, r, r)
+			VMOVUPS(r, at(dst, d))
+		}
+		ADDQ(Imm(block*float), dst)
+		ADDQ(Imm(block*float), x)
+		if withY {
+			ADDQ(Imm(block*float), y)
+		}
+		SUBQ(Imm(block), n)
+		JNZ(LabelRef(label))
+		VZEROUPPER()
+		RET()
+	}
+	TESTQ(y, y)
+	JZ(LabelRef(name + "one"))
+	loop(name+"two", true)
+	loop(name+"one", false)
+}
+
+// gate sets dst to t·dst + x where lo < y < hi, and to t·dst elsewhere, over n values, n a positive multiple of 16. With t = 0, dst is
+// not read.
+func gate(v isa) {
+	name := "gate" + v.name
+	TEXT(name, NOSPLIT, "func(dst, x, y *float32, n int, t, lo, hi float32)")
+	dst, x, y, n := reg.RDI, reg.RSI, reg.RDX, reg.RCX
+	Load(Param("dst"), dst)
+	Load(Param("x"), x)
+	Load(Param("y"), y)
+	Load(Param("n"), n)
+	broadcast(v.regs, "t", "lo", "hi")
+	t, lo, hi := v.regs[0], v.regs[1], v.regs[2]
+	zero := v.regs[5]
+	v.zero(zero)
+	loop := func(label string, accumulate bool) {
+		Label(label)
+		for j := range block / v.width {
+			d := j * v.width * float
+			r, old := v.regs[8+j], v.regs[10+j]
+			VMOVUPS(at(y, d), r)
+			if v.width == 16 {
+				VCMPPS(Imm(greater), lo, r, reg.K1)
+				VCMPPS(Imm(less), hi, r, reg.K1, reg.K1)
+				VMOVUPS_Z(at(x, d), reg.K1, r)
+			} else {
+				m := v.regs[12+j]
+				VCMPPS(Imm(greater), lo, r, m)
+				VCMPPS(Imm(less), hi, r, r)
+				VANDPS(m, r, r)
+				VANDPS(at(x, d), r, r)
+			}
+			if accumulate {
+				VMOVUPS(at(dst, d), old)
+				VFMADD231PS(old, t, r)
+			}
+			VMOVUPS(r, at(dst, d))
+		}
+		ADDQ(Imm(block*float), dst)
+		ADDQ(Imm(block*float), x)
+		ADDQ(Imm(block*float), y)
+		SUBQ(Imm(block), n)
+		JNZ(LabelRef(label))
+		VZEROUPPER()
+		RET()
+	}
+	VUCOMISS(reg.X0, reg.X5) // t and zero
+	JNE(LabelRef(name + "more"))
+	loop(name+"first", false)
+	loop(name+"more", true)
+}
+
+// Predicates of VCMPPS: ordered and quiet, so that NaN fails both.
+const (
+	greater = 0x1e
+	less    = 0x11
+)
+
+// moments sums (y-shiftY) and (x-shiftX)·(y-shiftY) over n values, n a multiple of 16, in 64 partial sums each.
+func moments(v isa) {
+	name := "moments" + v.name
+	TEXT(name, NOSPLIT, "func(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)")
+	x, y, n := reg.RSI, reg.RDI, reg.RCX
+	Load(Param("x"), x)
+	Load(Param("y"), y)
+	Load(Param("n"), n)
+	const accs = 4 // vectors
+	sx, sy := v.regs[2*accs], v.regs[2*accs+1]
+	broadcast(v.regs[2*accs:], "shiftX", "shiftY")
+	for i := range 2 * accs {
+		v.zero(v.regs[i])
+	}
+	step := func(vectors int) {
+		for i := range vectors {
+			a, b := v.regs[2*accs+2+i%2*2], v.regs[2*accs+3+i%2*2]
+			VMOVUPS(at(y, i*v.width*float), b)
+			VSUBPS(sy, b, b)
+			VMOVUPS(at(x, i*v.width*float), a)
+			VSUBPS(sx, a, a)
+			VADDPS(b, v.regs[i], v.regs[i])
+			VFMADD231PS(a, b, v.regs[accs+i])
+		}
+		ADDQ(U32(uint32(vectors*v.width*float)), x)
+		ADDQ(U32(uint32(vectors*v.width*float)), y)
+	}
+	Label(name + "many")
+	CMPQ(n, Imm(uint64(accs*v.width)))
+	JL(LabelRef(name + "few"))
+	step(accs)
+	SUBQ(Imm(uint64(accs*v.width)), n)
+	JMP(LabelRef(name + "many"))
+	Label(name + "few")
+	TESTQ(n, n)
+	JZ(LabelRef(name + "sum"))
+	step(block / v.width)
+	SUBQ(Imm(block), n)
+	JMP(LabelRef(name + "few"))
+	Label(name + "sum")
+	for _, first := range []int{0, accs} {
+		for w := accs / 2; w >= 1; w /= 2 {
+			for i := range w {
+				VADDPS(v.regs[first+i+w], v.regs[first+i], v.regs[first+i])
+			}
+		}
+	}
+	// the sums lie in registers 0 and 4; 1 is free
+	for i, z := range []reg.VecPhysical{reg.Z0, reg.Z4} {
+		y := []reg.VecPhysical{reg.Y0, reg.Y4}[i]
+		x := []reg.VecPhysical{reg.X0, reg.X4}[i]
+		if v.width == 16 {
+			VEXTRACTF64X4(Imm(1), z, reg.Y1)
+			VADDPS(reg.Y1, y, y)
+		}
+		VEXTRACTF128(Imm(1), y, reg.X1)
+		VADDPS(reg.X1, x, x)
+		VMOVHLPS(x, x, reg.X1)
+		VADDPS(reg.X1, x, x)
+		VMOVSHDUP(x, reg.X1)
+		VADDSS(reg.X1, x, x)
+	}
+	VZEROUPPER()
+	Store(reg.X0, ReturnIndex(0))
+	Store(reg.X4, ReturnIndex(1))
 	RET()
 }

@@ -1,6 +1,6 @@
-// Package nn describes networks as graphs and runs them. A graph is compiled once, with its weights, into a plan for inference:
+// Package infer describes networks as graphs and runs them. A graph is compiled once, with its weights, into a plan for inference:
 // batch norm folded, bias, activation and residual fused into each convolution's write-back, weights packed.
-package nn
+package infer
 
 import (
 	"fmt"
@@ -55,7 +55,7 @@ type Padding int
 // Same is TensorFlow's padding: as many zeros as make the output ceil(input/stride) large, the odd one below and to the right.
 const Same Padding = -1
 
-// Conv describes a two-dimensional convolution, as torch.nn.Conv2d. Its parameters are Name.weight (Out, In/Groups, Kernel, Kernel) and,
+// Conv describes a two-dimensional convolution, as torch.infer.Conv2d. Its parameters are Name.weight (Out, In/Groups, Kernel, Kernel) and,
 // with Bias, Name.bias (Out).
 type Conv struct {
 	Name     string
@@ -76,7 +76,7 @@ const (
 	WithBias
 )
 
-// Pool describes a sliding maximum, as torch.nn.MaxPool2d.
+// Pool describes a sliding maximum, as torch.infer.MaxPool2d.
 type Pool struct {
 	Kernel, Stride int
 	Pad            Padding
@@ -95,12 +95,12 @@ func (g *Graph) Conv(x Value, c Conv) Value {
 	c.Stride, c.Dilation, c.Groups = max(c.Stride, 1), max(c.Dilation, 1), max(c.Groups, 1)
 	from := g.nodes[x]
 	if from.channels%c.Groups != 0 || c.Out%c.Groups != 0 {
-		panic(fmt.Sprintf("nn: %s: %d groups do not divide %d and %d channels", c.Name, c.Groups, from.channels, c.Out))
+		panic(fmt.Sprintf("infer: %s: %d groups do not divide %d and %d channels", c.Name, c.Groups, from.channels, c.Out))
 	}
 	return g.push(node{kind: conv, in: []Value{x}, channels: c.Out, stride: from.stride * c.Stride, name: c.Name, conv: c})
 }
 
-// BatchNorm normalises each channel of x by its running statistics, as torch.nn.BatchNorm2d in eval mode. Its parameters are name.weight,
+// BatchNorm normalises each channel of x by its running statistics, as torch.infer.BatchNorm2d in eval mode. Its parameters are name.weight,
 // name.bias, name.running_mean and name.running_var, each (channels).
 func (g *Graph) BatchNorm(x Value, name string, eps float64) Value {
 	return g.push(node{kind: batchNorm, in: []Value{x}, channels: g.nodes[x].channels, stride: g.nodes[x].stride, name: name, eps: eps})
@@ -119,7 +119,7 @@ func (g *Graph) clamp(x Value, lo, hi float32) Value {
 // Add is x + y, of equal shapes.
 func (g *Graph) Add(x, y Value) Value {
 	if g.nodes[x].channels != g.nodes[y].channels {
-		panic(fmt.Sprintf("nn: adding %d and %d channels", g.nodes[x].channels, g.nodes[y].channels))
+		panic(fmt.Sprintf("infer: adding %d and %d channels", g.nodes[x].channels, g.nodes[y].channels))
 	}
 	return g.push(node{kind: add, in: []Value{x, y}, channels: g.nodes[x].channels, stride: g.nodes[x].stride})
 }

@@ -1,0 +1,224 @@
+package autograd
+
+import (
+	"math"
+
+	"github.com/blemish/blemish/internal/kernel"
+)
+
+// ReLU is max(x, 0).
+func (t *Tape) ReLU(x *Var) *Var { return t.clamp("relu", x, 0, inf, false) }
+
+// ReLU6 is min(max(x, 0), 6).
+func (t *Tape) ReLU6(x *Var) *Var { return t.clamp("relu6", x, 0, 6, false) }
+
+// ReLUInPlace is ReLU in x's memory: x.Value must not be needed by the operator that made it, and cannot be used again.
+func (t *Tape) ReLUInPlace(x *Var) *Var { return t.clamp("relu", x, 0, inf, true) }
+
+// ReLU6InPlace is ReLU6 in x's memory, like ReLUInPlace.
+func (t *Tape) ReLU6InPlace(x *Var) *Var { return t.clamp("relu6", x, 0, 6, true) }
+
+func (t *Tape) clamp(op string, x *Var, lo, hi float32, inPlace bool) *Var {
+	var out *Var
+	if inPlace {
+		out = t.taken(op, x)
+		t.affine(out.Value.Data, out.Value.Data, nil, 1, 0, 0, lo, hi)
+	} else {
+		out = t.result(x.Shape()...)
+		t.affine(out.Value.Data, x.Value.Data, nil, 1, 0, 0, lo, hi)
+	}
+	if n := t.record(op, backClamp, out, x); n != nil {
+		n.nums[0], n.nums[1] = lo, hi
+	}
+	return out
+}
+
+// dx = dout where lo < out < hi, else 0
+func backClamp(t *Tape, n *node) {
+	x := n.in[0]
+	if !x.requiresGrad {
+		return
+	}
+	if x.Grad == nil && !x.leaf && !n.out.kept { // in the memory of out's gradient, which nothing needs any more
+		t.handOver(x, n.out)
+		t.gate(x.Grad.Data, x.Grad.Data, n.out.Value.Data, 0, n.nums[0], n.nums[1])
+		return
+	}
+	dst, accumulate := t.gradient(x)
+	keep := float32(0)
+	if accumulate {
+		keep = 1
+	}
+	t.gate(dst, n.out.Grad.Data, n.out.Value.Data, keep, n.nums[0], n.nums[1])
+}
+
+func (t *Tape) gate(dst, x, y []float32, keep, lo, hi float32) {
+	if len(dst) <= piece {
+		kernel.Gate(dst, x, y, keep, lo, hi)
+		return
+	}
+	t.spread(len(dst), func(from, to int) { kernel.Gate(dst[from:to], x[from:to], y[from:to], keep, lo, hi) })
+}
+
+// pointwise is a function of one value and its derivative, in terms of the value x and the result y.
+type pointwise struct {
+	name  string
+	f     func(x float64) float64
+	slope func(x, y float64) float64
+}
+
+func (t *Tape) apply(p *pointwise, x *Var) *Var {
+	out := t.result(x.Shape()...)
+	src, dst := x.Value.Data, out.Value.Data
+	if len(src) <= piece {
+		for i, v := range src {
+			dst[i] = float32(p.f(float64(v)))
+		}
+	} else {
+		t.spread(len(src), func(from, to int) {
+			for i := from; i < to; i++ {
+				dst[i] = float32(p.f(float64(src[i])))
+			}
+		})
+	}
+	if n := t.record(p.name, backApply, out, x); n != nil {
+		n.pointwise = p
+	}
+	return out
+}
+
+// dx = dout·f'(x)
+func backApply(t *Tape, n *node) {
+	x := n.in[0]
+	if !x.requiresGrad {
+		return
+	}
+	dst, accumulate := t.gradient(x)
+	g, xs, ys, slope := n.out.Grad.Data, x.Value.Data, n.out.Value.Data, n.pointwise.slope
+	if len(xs) <= piece {
+		applySlope(dst, g, xs, ys, slope, accumulate)
+		return
+	}
+	t.spread(len(xs), func(from, to int) {
+		applySlope(dst[from:to], g[from:to], xs[from:to], ys[from:to], slope, accumulate)
+	})
+}
+
+func applySlope(dst, g, xs, ys []float32, slope func(x, y float64) float64, accumulate bool) {
+	for i, v := range g {
+		d := v * float32(slope(float64(xs[i]), float64(ys[i])))
+		if accumulate {
+			d += dst[i]
+		}
+		dst[i] = d
+	}
+}
+
+func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+var (
+	sigmoid = &pointwise{"sigmoid", logistic, func(_, y float64) float64 { return y * (1 - y) }}
+	tanh    = &pointwise{"tanh", math.Tanh, func(_, y float64) float64 { return 1 - y*y }}
+	silu    = &pointwise{"silu", func(x float64) float64 { return x * logistic(x) }, func(x, y float64) float64 {
+		s := logistic(x)
+		return s * (1 + x*(1-s))
+	}}
+	gelu = &pointwise{"gelu", func(x float64) float64 { return x * normal(x) }, func(x, _ float64) float64 {
+		return normal(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
+	}}
+	hardswish = &pointwise{"hardswish", func(x float64) float64 { return x * min(max(x+3, 0), 6) / 6 }, func(x, _ float64) float64 {
+		switch {
+		case x <= -3:
+			return 0
+		case x < 3:
+			return x/3 + 0.5
+		}
+		return 1
+	}}
+	elu = &pointwise{"elu", func(x float64) float64 {
+		if x > 0 {
+			return x
+		}
+		return math.Expm1(x)
+	}, func(x, y float64) float64 {
+		if x > 0 {
+			return 1
+		}
+		return y + 1
+	}}
+	softplus = &pointwise{"softplus", func(x float64) float64 {
+		if x > 20 {
+			return x
+		}
+		return math.Log1p(math.Exp(x))
+	}, func(x, _ float64) float64 { return logistic(x) }}
+	exp    = &pointwise{"exp", math.Exp, func(_, y float64) float64 { return y }}
+	log    = &pointwise{"log", math.Log, func(x, _ float64) float64 { return 1 / x }}
+	square = &pointwise{"square", func(x float64) float64 { return x * x }, func(x, _ float64) float64 { return 2 * x }}
+	root   = &pointwise{"sqrt", math.Sqrt, func(_, y float64) float64 { return 0.5 / y }}
+	recip  = &pointwise{"reciprocal", func(x float64) float64 { return 1 / x }, func(_, y float64) float64 { return -y * y }}
+	abs    = &pointwise{"abs", math.Abs, func(x, _ float64) float64 {
+		if x == 0 {
+			return 0
+		}
+		return math.Copysign(1, x)
+	}}
+)
+
+// normal is the standard normal distribution function.
+func normal(x float64) float64 { return 0.5 * math.Erfc(-x/math.Sqrt2) }
+
+// Sigmoid is 1/(1+exp(-x)).
+func (t *Tape) Sigmoid(x *Var) *Var { return t.apply(sigmoid, x) }
+
+// Tanh is the hyperbolic tangent.
+func (t *Tape) Tanh(x *Var) *Var { return t.apply(tanh, x) }
+
+// SiLU is x·sigmoid(x).
+func (t *Tape) SiLU(x *Var) *Var { return t.apply(silu, x) }
+
+// GELU is x·Φ(x), exact, as PyTorch's default.
+func (t *Tape) GELU(x *Var) *Var { return t.apply(gelu, x) }
+
+// Hardswish is x·ReLU6(x+3)/6.
+func (t *Tape) Hardswish(x *Var) *Var { return t.apply(hardswish, x) }
+
+// ELU is x for positive x, else exp(x)-1.
+func (t *Tape) ELU(x *Var) *Var { return t.apply(elu, x) }
+
+// Softplus is log(1+exp(x)).
+func (t *Tape) Softplus(x *Var) *Var { return t.apply(softplus, x) }
+
+// Exp is the exponential function.
+func (t *Tape) Exp(x *Var) *Var { return t.apply(exp, x) }
+
+// Log is the natural logarithm.
+func (t *Tape) Log(x *Var) *Var { return t.apply(log, x) }
+
+// Square is x².
+func (t *Tape) Square(x *Var) *Var { return t.apply(square, x) }
+
+// Sqrt is the square root.
+func (t *Tape) Sqrt(x *Var) *Var { return t.apply(root, x) }
+
+// Reciprocal is 1/x.
+func (t *Tape) Reciprocal(x *Var) *Var { return t.apply(recip, x) }
+
+// Abs is |x|, with slope 0 at 0.
+func (t *Tape) Abs(x *Var) *Var { return t.apply(abs, x) }
+
+// LeakyReLU is x for positive x, else slope·x.
+func (t *Tape) LeakyReLU(x *Var, slope float32) *Var {
+	s := float64(slope)
+	return t.apply(&pointwise{"leaky_relu", func(x float64) float64 {
+		if x > 0 {
+			return x
+		}
+		return s * x
+	}, func(x, _ float64) float64 {
+		if x > 0 {
+			return 1
+		}
+		return s
+	}}, x)
+}

@@ -1,0 +1,169 @@
+package kernel
+
+import "github.com/blemish/blemish/internal/parallel"
+
+// Planes are a batch's channels laid out for sliding windows: with the zeros around them that a window reaches, and, for a stride s,
+// split into s·s phases (rows and columns s apart), so that neighbouring positions of a window always read neighbouring values.
+type Planes struct {
+	N, C, Stride int
+	H, W         int       // of a phase
+	Data         []float32 // (N, C, Stride, Stride, H, W), and some more, for reading on in groups of four
+}
+
+// slack is how far beyond the last row a kernel may read.
+const slack = 16
+
+// Shape2D is a channel's rows and columns.
+type Shape2D struct{ H, W int }
+
+// PlanesSize is the length of Planes' Data.
+func PlanesSize(n, c, stride int, phase Shape2D) int {
+	return n*c*stride*stride*phase.H*phase.W + slack
+}
+
+func (p *Planes) channel() int { return p.Stride * p.Stride * p.H * p.W }
+
+// Fill copies x (N,C,h,w) with top rows and left columns of zeros before it; negative ones cut. p.Data need not be cleared.
+func (p *Planes) Fill(workers int, x []float32, in Shape2D, top, left int) {
+	clear(p.Data[p.N*p.C*p.channel():])
+	if len(x) < smallWork/4 {
+		for i := range p.N * p.C {
+			p.fill(x, i, in, top, left)
+		}
+		return
+	}
+	p.fillAll(workers, x, in, top, left)
+}
+
+func (p *Planes) fillAll(workers int, x []float32, in Shape2D, top, left int) {
+	parallel.For(workers, p.N*p.C, func(i int) { p.fill(x, i, in, top, left) })
+}
+
+func (p *Planes) fill(x []float32, i int, in Shape2D, top, left int) {
+	src := x[i*in.H*in.W:][:in.H*in.W]
+	dst := p.Data[i*p.channel():][:p.channel()]
+	s := p.Stride
+	for ry := range s {
+		for rx := range s {
+			// columns q of the phase whose x = q·s+rx-left lies in the picture
+			first := min(max(0, (left-rx+s-1)/s), p.W)
+			last := p.W
+			if end := in.W - 1 + left - rx; end < 0 {
+				last = first
+			} else {
+				last = max(first, min(last, end/s+1))
+			}
+			for r := range p.H {
+				row := dst[((ry*s+rx)*p.H+r)*p.W:][:p.W]
+				y := r*s + ry - top
+				if y < 0 || y >= in.H || first == last {
+					clear(row)
+					continue
+				}
+				clear(row[:first])
+				clear(row[last:])
+				from := src[y*in.W+first*s+rx-left:]
+				if s == 1 {
+					copy(row[first:last], from)
+					continue
+				}
+				at := 0
+				for q := first; q < last; q++ {
+					row[q] = from[at]
+					at += s
+				}
+			}
+		}
+	}
+}
+
+// Tap is one position of a window: which phase it reads, from which row and column on.
+type Tap struct{ Phase, Row, Column int }
+
+func (p *Planes) tap(t Tap) int { return (t.Phase*p.H+t.Row)*p.W + t.Column }
+
+// SlidingTaps are the positions of a kh x kw window, row by row.
+func SlidingTaps(dst []Tap, kh, kw, stride, dilation int) []Tap {
+	dst = dst[:0]
+	for ky := range kh {
+		for kx := range kw {
+			y, x := ky*dilation, kx*dilation
+			dst = append(dst, Tap{y%stride*stride + x%stride, y / stride, x / stride})
+		}
+	}
+	return dst
+}
+
+// windowPanels are the windows of planes as columns: row (channel, tap), column (image, y, x).
+type windowPanels struct {
+	p       *Planes
+	channel int // the first
+	taps    []Tap
+	out     Shape2D
+}
+
+func (b *windowPanels) pack(dst []float32, width, j, n, k0, k1 int) {
+	dst = dst[:roundUp(k1-k0, 4)*width]
+	type piece struct{ at, column, n int }
+	var pieces [2 * Block]piece
+	count := 0
+	plane := b.out.H * b.out.W
+	for column := 0; column < n; count++ {
+		image, at := (j+column)/plane, (j+column)%plane
+		y, x := at/b.out.W, at%b.out.W
+		length := min(n-column, b.out.W-x)
+		pieces[count] = piece{(image*b.p.C+b.channel)*b.p.channel() + y*b.p.W + x, column, length}
+		column += length
+	}
+	whole := count == 1 && n == 2*Block && width == 2*Block
+	for k := k0; k < k1; k++ {
+		c, t := k/len(b.taps), k%len(b.taps)
+		from := b.p.Data[c*b.p.channel()+b.p.tap(b.taps[t]):]
+		row := dst[(k-k0)*width:][:width]
+		if whole {
+			*(*[2 * Block]float32)(row) = *(*[2 * Block]float32)(from[pieces[0].at:])
+			continue
+		}
+		for _, s := range pieces[:count] {
+			copy(row[s.column:s.column+s.n], from[s.at:])
+		}
+		clear(row[n:])
+	}
+	clear(dst[(k1-k0)*width:])
+}
+
+// Correlation slides filters over planes: y[n,At+i] = Σ Weights[i,c,t] · Planes[n,First+c] under tap t, for i < M and c < C.
+type Correlation struct {
+	Planes  *Planes
+	First   int // channel of Planes
+	C       int // channels from there on
+	Taps    []Tap
+	Out     Shape2D
+	M       int       // filters
+	Weights []float32 // (M, C, taps)
+	Y       []float32 // (N, Channels, Out.H, Out.W)
+	At      int       // channel of Y
+	// Channels of Y in all.
+	Channels int
+}
+
+func (c *Correlation) check() {
+	if len(c.Weights) != c.M*c.C*len(c.Taps) || len(c.Y) != c.Planes.N*c.Channels*c.Out.H*c.Out.W || c.At+c.M > c.Channels || c.First+c.C > c.Planes.C {
+		panic("kernel: Correlation of shapes that do not fit")
+	}
+}
+
+// Run computes Y from Weights, or adds to it.
+func (c *Correlation) Run(workers int, accumulate bool) {
+	c.check()
+	k := c.C * len(c.Taps)
+	p := products.Get().(*product)
+	defer products.Put(p)
+	p.m, p.k, p.images, p.cols, p.channels, p.accumulate = c.M, k, c.Planes.N, c.Out.H*c.Out.W, c.Channels, accumulate
+	p.c = c.Y[c.At*p.cols:]
+	p.rowsOf(workers, Matrix{Data: c.Weights, Rows: c.M, Cols: k})
+	p.windows = windowPanels{c.Planes, c.First, c.Taps, c.Out}
+	p.b = &p.windows
+	p.run(workers)
+	p.forget()
+}
