@@ -80,6 +80,10 @@ type node struct {
 	nums  [4]float32
 
 	pointwise *pointwise
+	sliding   sliding
+	boxes     func(y, x int) box
+	rows      []blend
+	columns   []blend
 }
 
 // Tape records operators.

@@ -118,6 +118,8 @@ func TestCorrelationAgreesWithPlainLoops(t *testing.T) {
 		{2, 8, 9, 9, 4, 4, 3, 3, 2, 1, 1, 1, 0, 1, 1}, // a group's channels, a window that is no square
 		{1, 4, 6, 6, 0, 4, 4, 4, 4, 3, 1, 1, 2, 0, 1},
 		{2, 6, 10, 10, 0, 6, 7, 3, 3, 1, 1, -1, -2, -1, -2}, // negative padding cuts
+		{2, 3, 9, 40, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1},      // depthwise
+		{2, 3, 9, 40, 2, 1, 1, 5, 5, 2, 1, 2, 2, 2, 2},
 		{1, 70, 20, 40, 0, 70, 96, 3, 3, 1, 1, 1, 1, 1, 1},  // more than one block deep
 	}
 	eachISA(t, func(t *testing.T) {

@@ -25,6 +25,10 @@ var weightGrads = sync.Pool{New: func() any { return new(weightGrad) }}
 // WeightGrad sets grad (M, C, taps) to the gradient of the loss with respect to Weights, or adds it; Y holds the loss's gradient with
 // respect to the correlation's result. Weights is not read.
 func (c *Correlation) WeightGrad(workers int, grad []float32, accumulate bool) {
+	if c.C == 1 && c.M == 1 {
+		c.weightGradSingle(grad, accumulate)
+		return
+	}
 	workers = parallel.Workers(workers)
 	g := weightGrads.Get().(*weightGrad)
 	defer weightGrads.Put(g)

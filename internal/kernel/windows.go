@@ -156,6 +156,10 @@ func (c *Correlation) check() {
 // Run computes Y from Weights, or adds to it.
 func (c *Correlation) Run(workers int, accumulate bool) {
 	c.check()
+	if c.C == 1 && c.M == 1 {
+		c.runSingle(accumulate)
+		return
+	}
 	k := c.C * len(c.Taps)
 	p := products.Get().(*product)
 	defer products.Put(p)
@@ -166,4 +170,48 @@ func (c *Correlation) Run(workers int, accumulate bool) {
 	p.b = &p.windows
 	p.run(workers)
 	p.forget()
+}
+
+// line is the input of one row of windows' first positions.
+func (c *Correlation) line(image, y int, t Tap) []float32 {
+	p := c.Planes
+	return p.Data[(image*p.C+c.First)*p.channel()+p.tap(t)+y*p.W:][:c.Out.W]
+}
+
+// result is one row of the one channel of Y.
+func (c *Correlation) result(image, y int) []float32 {
+	return c.Y[((image*c.Channels+c.At)*c.Out.H+y)*c.Out.W:][:c.Out.W]
+}
+
+// runSingle is Run for one channel and one filter, as in a depthwise convolution: a product of matrices would waste most of its lanes.
+func (c *Correlation) runSingle(accumulate bool) {
+	for image := range c.Planes.N {
+		for y := range c.Out.H {
+			row := c.result(image, y)
+			for i, t := range c.Taps {
+				if i == 0 && !accumulate {
+					Scale(row, c.line(image, y, t), c.Weights[0])
+				} else {
+					Axpy(row, c.line(image, y, t), c.Weights[i])
+				}
+			}
+		}
+	}
+}
+
+// weightGradSingle is WeightGrad for one channel and one filter.
+func (c *Correlation) weightGradSingle(grad []float32, accumulate bool) {
+	for i, t := range c.Taps {
+		sum := 0.0
+		for image := range c.Planes.N {
+			for y := range c.Out.H {
+				_, product := Moments(c.line(image, y, t), c.result(image, y), 0, 0)
+				sum += product
+			}
+		}
+		if accumulate {
+			sum += float64(grad[i])
+		}
+		grad[i] = float32(sum)
+	}
 }

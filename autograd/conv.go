@@ -1,0 +1,333 @@
+package autograd
+
+import (
+	"fmt"
+
+	"github.com/blemish/blemish/internal/kernel"
+	"github.com/blemish/blemish/internal/parallel"
+)
+
+// Window says how a filter slides over a picture. Zero values of Stride, Dilation and Groups mean 1.
+type Window struct {
+	Stride, Dilation, Groups int
+	Pad                      Padding
+}
+
+// Padding is the number of zeros around a picture.
+type Padding struct{ Top, Left, Bottom, Right int }
+
+// Pad is n zeros on every side.
+func Pad(n int) Padding { return Padding{n, n, n, n} }
+
+func (w Window) normal() Window {
+	w.Stride, w.Dilation, w.Groups = max(w.Stride, 1), max(w.Dilation, 1), max(w.Groups, 1)
+	return w
+}
+
+// sliding is a convolution's shape: filters (outs, ins/groups, kh, kw) over pictures (n, ins, in) make (n, outs, out).
+type sliding struct {
+	Window
+	n, ins, outs, kh, kw int
+	in, out              kernel.Shape2D
+}
+
+// Conv2d slides filters over pictures: x (N, C, H, W), w (O, C/groups, kh, kw), b (O) or nil, result (N, O, H', W') with
+// H' = (H + top + bottom - dilation·(kh-1) - 1)/stride + 1.
+func (t *Tape) Conv2d(x, w, b *Var, win Window) *Var {
+	win = win.normal()
+	xs, ws := x.Shape(), w.Shape()
+	if len(xs) != 4 || len(ws) != 4 || ws[1]*win.Groups != xs[1] || ws[0]%win.Groups != 0 {
+		t.misfit("conv2d", fmt.Sprintf("(N, C, H, W) for a weight %v (O, C/%d, kh, kw)", ws, win.Groups), xs)
+	}
+	if win.Pad.Top < 0 || win.Pad.Left < 0 || win.Pad.Bottom < 0 || win.Pad.Right < 0 {
+		panic("autograd: negative padding")
+	}
+	s := sliding{Window: win, n: xs[0], ins: xs[1], outs: ws[0], kh: ws[2], kw: ws[3], in: kernel.Shape2D{H: xs[2], W: xs[3]}}
+	s.out.H = positions(xs[2]+win.Pad.Top+win.Pad.Bottom, ws[2], win)
+	s.out.W = positions(xs[3]+win.Pad.Left+win.Pad.Right, ws[3], win)
+	if s.out.H < 1 || s.out.W < 1 {
+		t.misfit("conv2d", fmt.Sprintf("pictures that a %dx%d window fits into", ws[2], ws[3]), xs)
+	}
+	t.checkBias("conv2d", b, ws[0])
+	out := t.result(xs[0], ws[0], s.out.H, s.out.W)
+	t.startFromBias(out.Value.Data, b, s.n, s.outs)
+	t.slide(out.Value.Data, x.Value.Data, w.Value.Data, s, b != nil)
+	if n := t.record("conv2d", backConv2d, out, x, w, b); n != nil {
+		n.sliding = s
+	}
+	return out
+}
+
+// dx slides the turned filters over dout, dw sums dout times what the window saw, db = Σ dout
+func backConv2d(t *Tape, n *node) {
+	x, w, b, g, s := n.in[0], n.in[1], n.in[2], n.out.Grad.Data, n.sliding
+	if b != nil && b.requiresGrad {
+		t.sumChannels(t.summed(b), g, s.n, s.outs)
+	}
+	if w.requiresGrad {
+		dst, accumulate := t.gradient(w)
+		t.slideWeights(dst, x.Value.Data, g, s, accumulate)
+	}
+	if x.requiresGrad {
+		dst, accumulate := t.gradient(x)
+		t.slideBack(dst, g, w.Value.Data, s, accumulate)
+	}
+}
+
+// ConvTranspose2d is the gradient of Conv2d with respect to its input, as a layer: x (N, C, H, W), w (C, O/groups, kh, kw), b (O) or nil,
+// result (N, O, H', W') with H' = (H-1)·stride - top - bottom + dilation·(kh-1) + extra + 1; extra rows and columns are added below and to the
+// right (PyTorch's output_padding).
+func (t *Tape) ConvTranspose2d(x, w, b *Var, win Window, extra int) *Var {
+	win = win.normal()
+	xs, ws := x.Shape(), w.Shape()
+	if len(xs) != 4 || len(ws) != 4 || ws[0] != xs[1] || ws[0]%win.Groups != 0 {
+		t.misfit("conv_transpose2d", fmt.Sprintf("(N, C, H, W) for a weight %v (C, O/%d, kh, kw)", ws, win.Groups), xs)
+	}
+	// the convolution it is the gradient of reads what this one makes
+	s := sliding{Window: win, n: xs[0], ins: ws[1] * win.Groups, outs: xs[1], kh: ws[2], kw: ws[3], out: kernel.Shape2D{H: xs[2], W: xs[3]}}
+	s.in.H = (xs[2]-1)*win.Stride - win.Pad.Top - win.Pad.Bottom + win.Dilation*(ws[2]-1) + extra + 1
+	s.in.W = (xs[3]-1)*win.Stride - win.Pad.Left - win.Pad.Right + win.Dilation*(ws[3]-1) + extra + 1
+	if s.in.H < 1 || s.in.W < 1 {
+		t.misfit("conv_transpose2d", "pictures that are larger than the padding", xs)
+	}
+	t.checkBias("conv_transpose2d", b, s.ins)
+	out := t.result(xs[0], s.ins, s.in.H, s.in.W)
+	t.startFromBias(out.Value.Data, b, s.n, s.ins)
+	t.slideBack(out.Value.Data, x.Value.Data, w.Value.Data, s, b != nil)
+	if n := t.record("conv_transpose2d", backConvTranspose2d, out, x, w, b); n != nil {
+		n.sliding = s
+	}
+	return out
+}
+
+// dx slides the filters over dout, dw sums x times what the window sees of dout, db = Σ dout
+func backConvTranspose2d(t *Tape, n *node) {
+	x, w, b, g, s := n.in[0], n.in[1], n.in[2], n.out.Grad.Data, n.sliding
+	if b != nil && b.requiresGrad {
+		t.sumChannels(t.summed(b), g, s.n, s.ins)
+	}
+	if w.requiresGrad {
+		dst, accumulate := t.gradient(w)
+		t.slideWeights(dst, g, x.Value.Data, s, accumulate)
+	}
+	if x.requiresGrad {
+		dst, accumulate := t.gradient(x)
+		t.slide(dst, g, w.Value.Data, s, accumulate)
+	}
+}
+
+// positions is how often a window fits into n values.
+func positions(n, kernel int, w Window) int {
+	if n < w.Dilation*(kernel-1)+1 {
+		return 0
+	}
+	return (n-w.Dilation*(kernel-1)-1)/w.Stride + 1
+}
+
+func (t *Tape) checkBias(op string, b *Var, outs int) {
+	if b != nil && (len(b.Shape()) != 1 || b.Shape()[0] != outs) {
+		t.misfit(op, fmt.Sprintf("a bias of %d", outs), b.Shape())
+	}
+}
+
+func (t *Tape) startFromBias(dst []float32, b *Var, n, channels int) {
+	if b == nil {
+		return
+	}
+	plane := len(dst) / (n * channels)
+	for i := range n * channels {
+		v := b.Value.Data[i%channels]
+		row := dst[i*plane : (i+1)*plane]
+		for j := range row {
+			row[j] = v
+		}
+	}
+}
+
+// sumChannels adds the sum over pictures and positions of each channel of g (n, channels, …) to dst.
+func (t *Tape) sumChannels(dst, g []float32, n, channels int) {
+	plane := len(g) / (n * channels)
+	parallel.For(t.Workers, channels, func(c int) {
+		sum := 0.0
+		for i := range n {
+			row := g[(i*channels+c)*plane:][:plane]
+			s, _ := kernel.Moments(row, row, 0, 0)
+			sum += s
+		}
+		dst[c] += float32(sum)
+	})
+}
+
+// lay copies x into planes for windows of the given taps.
+func (t *Tape) lay(x []float32, n, c int, in kernel.Shape2D, stride, top, left int, taps []kernel.Tap, out kernel.Shape2D) *kernel.Planes {
+	p := &kernel.Planes{N: n, C: c, Stride: stride, H: out.H, W: out.W}
+	for _, tap := range taps {
+		p.H, p.W = max(p.H, out.H+tap.Row), max(p.W, out.W+tap.Column)
+	}
+	p.Data = t.memory.take(kernel.PlanesSize(n, c, stride, kernel.Shape2D{H: p.H, W: p.W}))
+	p.Fill(t.Workers, x, in, top, left)
+	return p
+}
+
+// single reports whether a window sees single values, none left out: then a picture is as good as one long row.
+func (s *sliding) single() bool {
+	return s.kh == 1 && s.kw == 1 && s.Stride == 1 && s.Pad == Padding{} && s.in.H*s.in.W%4 == 0
+}
+
+// windows are the planes of x that filters slide over, and the positions of the windows; free gives the memory back.
+func (t *Tape) windows(x []float32, s sliding) (p *kernel.Planes, taps []kernel.Tap, out kernel.Shape2D, free func()) {
+	if s.single() { // x itself
+		row := kernel.Shape2D{H: 1, W: s.in.H * s.in.W}
+		return &kernel.Planes{N: s.n, C: s.ins, Stride: 1, H: 1, W: row.W, Data: x}, []kernel.Tap{{}}, row, func() {}
+	}
+	taps = kernel.SlidingTaps(nil, s.kh, s.kw, s.Stride, s.Dilation)
+	p = t.lay(x, s.n, s.ins, s.in, s.Stride, s.Pad.Top, s.Pad.Left, taps, s.out)
+	return p, taps, s.out, func() { t.memory.give(p.Data) }
+}
+
+// slide computes y (n, outs, out) from x (n, ins, in), or adds to it.
+func (t *Tape) slide(y, x, w []float32, s sliding, accumulate bool) {
+	p, taps, out, free := t.windows(x, s)
+	defer free()
+	ins, outs := s.ins/s.Groups, s.outs/s.Groups
+	t.eachGroup(s.Groups, func(g, workers int) {
+		c := kernel.Correlation{Planes: p, First: g * ins, C: ins, Taps: taps, Out: out, M: outs, Y: y, At: g * outs, Channels: s.outs}
+		c.Weights = w[g*outs*ins*len(taps):][:outs*ins*len(taps)]
+		c.Run(workers, accumulate)
+	})
+}
+
+// slideWeights computes the gradient of slide's weights from x and from dy (n, outs, out), or adds to it.
+func (t *Tape) slideWeights(dw, x, dy []float32, s sliding, accumulate bool) {
+	p, taps, out, free := t.windows(x, s)
+	defer free()
+	ins, outs := s.ins/s.Groups, s.outs/s.Groups
+	t.eachGroup(s.Groups, func(g, workers int) {
+		c := kernel.Correlation{Planes: p, First: g * ins, C: ins, Taps: taps, Out: out, M: outs, Y: dy, At: g * outs, Channels: s.outs}
+		c.WeightGrad(workers, dw[g*outs*ins*len(taps):][:outs*ins*len(taps)], accumulate)
+	})
+}
+
+// eachGroup runs groups side by side if there are several.
+func (t *Tape) eachGroup(groups int, f func(g, workers int)) {
+	if groups == 1 {
+		f(0, t.Workers)
+		return
+	}
+	parallel.For(t.Workers, groups, func(g int) { f(g, 1) })
+}
+
+// slideBack computes dx (n, ins, in) from dy (n, outs, out), or adds to it. Input rows s·r+p see, of all filter rows, those that are p
+// modulo s; so for each of the s·s phases it is a convolution of dy with a part of the filter.
+func (t *Tape) slideBack(dx, dy, w []float32, s sliding, accumulate bool) {
+	if s.Stride == 1 {
+		rows := newPhase(0, s.kh, s.in.H, s.Pad.Top, s.Window)
+		columns := newPhase(0, s.kw, s.in.W, s.Pad.Left, s.Window)
+		t.slidePhase(dx, dy, w, s, rows, columns, accumulate)
+		return
+	}
+	for py := range s.Stride {
+		rows := newPhase(py, s.kh, s.in.H, s.Pad.Top, s.Window)
+		for px := range s.Stride {
+			columns := newPhase(px, s.kw, s.in.W, s.Pad.Left, s.Window)
+			if rows.count <= 0 || columns.count <= 0 {
+				continue
+			}
+			size := rows.count * columns.count
+			part := t.memory.take(s.n * s.ins * size)
+			t.slidePhase(part, dy, w, s, rows, columns, false)
+			parallel.For(t.Workers, s.n*s.ins, func(i int) {
+				from, to := part[i*size:(i+1)*size], dx[i*s.in.H*s.in.W:][:s.in.H*s.in.W]
+				for r := range rows.count {
+					at := (rows.first+r*s.Stride)*s.in.W + columns.first
+					for _, v := range from[r*columns.count:][:columns.count] {
+						if accumulate {
+							v += to[at]
+						}
+						to[at] = v
+						at += s.Stride
+					}
+				}
+			})
+			t.memory.give(part)
+		}
+	}
+}
+
+// phase is every stride-th input row (or column), and the filter rows that see it.
+type phase struct {
+	first, count int   // input rows first, first+stride, …
+	filter       []int // filter rows
+	shift        []int // the output row under the first input row, for each; may be negative
+}
+
+func newPhase(p, filterRows, inputRows, before int, w Window) phase {
+	s := w.Stride
+	r0 := (before - p + s - 1) / s // the first r with s·r+p at or after the picture's first row
+	ph := phase{first: s*r0 + p - before}
+	ph.count = max(0, (inputRows-1-ph.first)/s+1)
+	if ph.first >= inputRows {
+		ph.count = 0
+	}
+	for k := range filterRows {
+		if k*w.Dilation%s == p {
+			ph.filter = append(ph.filter, k)
+			ph.shift = append(ph.shift, r0-k*w.Dilation/s)
+		}
+	}
+	return ph
+}
+
+// slidePhase computes one phase of dx (n, ins, rows.count, columns.count).
+func (t *Tape) slidePhase(dx, dy, w []float32, s sliding, rows, columns phase, accumulate bool) {
+	top, left := 0, 0 // zeros, so that no shift is negative
+	for _, v := range rows.shift {
+		top = max(top, -v)
+	}
+	for _, v := range columns.shift {
+		left = max(left, -v)
+	}
+	var taps []kernel.Tap
+	for _, y := range rows.shift {
+		for _, x := range columns.shift {
+			taps = append(taps, kernel.Tap{Row: y + top, Column: x + left})
+		}
+	}
+	if len(taps) == 0 {
+		if !accumulate {
+			clear(dx)
+		}
+		return
+	}
+	out := kernel.Shape2D{H: rows.count, W: columns.count}
+	p := t.lay(dy, s.n, s.outs, s.out, 1, top, left, taps, out)
+	defer t.memory.give(p.Data)
+	ins, outs := s.ins/s.Groups, s.outs/s.Groups
+	turned := t.memory.take(s.ins * outs * len(taps)) // (groups, ins, outs, taps)
+	defer t.memory.give(turned)
+	t.turn(turned, w, s, rows.filter, columns.filter)
+	t.eachGroup(s.Groups, func(g, workers int) {
+		c := kernel.Correlation{Planes: p, First: g * outs, C: outs, Taps: taps, Out: out, M: ins, Y: dx, At: g * ins, Channels: s.ins}
+		c.Weights = turned[g*ins*outs*len(taps):][:ins*outs*len(taps)]
+		c.Run(workers, accumulate)
+	})
+}
+
+// turn swaps the filters' inputs and outputs, keeping some of their rows and columns.
+func (t *Tape) turn(dst, w []float32, s sliding, rows, columns []int) {
+	ins, outs := s.ins/s.Groups, s.outs/s.Groups
+	size := s.kh * s.kw
+	parallel.For(t.Workers, s.Groups*ins, func(i int) {
+		g, c := i/ins, i%ins
+		to := dst[i*outs*len(rows)*len(columns):]
+		for o := range outs {
+			from := w[((g*outs+o)*ins+c)*size:][:size]
+			for _, y := range rows {
+				for _, x := range columns {
+					to[0] = from[y*s.kw+x]
+					to = to[1:]
+				}
+			}
+		}
+	})
+}
