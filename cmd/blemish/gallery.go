@@ -10,7 +10,7 @@ import (
 )
 
 // perGallery pictures are shown of each group: enough to judge by, few enough to load.
-const perGallery = 4
+const perGallery = 6
 
 // galleries draws the pictures of an evaluation that are most worth a look.
 func galleries(ctx context.Context, model *blemish.Model, source blemish.Source, e *blemish.Evaluation) ([]report.Gallery, error) {
