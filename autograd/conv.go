@@ -176,9 +176,17 @@ func (s *sliding) single() bool {
 
 // windows are the planes of x that filters slide over, and the positions of the windows; free gives the memory back.
 func (t *Tape) windows(x []float32, s sliding) (p *kernel.Planes, taps []kernel.Tap, out kernel.Shape2D, free func()) {
-	if s.single() { // x itself
+	if s.single() {
 		row := kernel.Shape2D{H: 1, W: s.in.H * s.in.W}
-		return &kernel.Planes{N: s.n, C: s.ins, Stride: 1, H: 1, W: row.W, Data: x}, []kernel.Tap{{}}, row, func() {}
+		p = &kernel.Planes{N: s.n, C: s.ins, Stride: 1, H: 1, W: row.W}
+		need := kernel.PlanesSize(s.n, s.ins, 1, row)
+		if cap(x) >= need { // x itself
+			p.Data = x[:need]
+			return p, []kernel.Tap{{}}, row, func() {}
+		}
+		p.Data = t.memory.take(need)
+		copy(p.Data, x)
+		return p, []kernel.Tap{{}}, row, func() { t.memory.give(p.Data) }
 	}
 	taps = kernel.SlidingTaps(nil, s.kh, s.kw, s.Stride, s.Dilation)
 	p = t.lay(x, s.n, s.ins, s.in, s.Stride, s.Pad.Top, s.Pad.Left, taps, s.out)
@@ -316,16 +324,25 @@ func (t *Tape) slidePhase(dx, dy, w []float32, s sliding, rows, columns phase, a
 // turn swaps the filters' inputs and outputs, keeping some of their rows and columns.
 func (t *Tape) turn(dst, w []float32, s sliding, rows, columns []int) {
 	ins, outs := s.ins/s.Groups, s.outs/s.Groups
-	size := s.kh * s.kw
-	parallel.For(t.Workers, s.Groups*ins, func(i int) {
-		g, c := i/ins, i%ins
-		to := dst[i*outs*len(rows)*len(columns):]
+	size, kept := s.kh*s.kw, len(rows)*len(columns)
+	const together = 16 // inputs: their filters lie side by side and share cache lines
+	blocks := (ins + together - 1) / together
+	parallel.For(t.Workers, s.Groups*blocks, func(i int) {
+		g, first := i/blocks, i%blocks*together
 		for o := range outs {
-			from := w[((g*outs+o)*ins+c)*size:][:size]
-			for _, y := range rows {
-				for _, x := range columns {
-					to[0] = from[y*s.kw+x]
-					to = to[1:]
+			for c := first; c < min(ins, first+together); c++ {
+				from := w[((g*outs+o)*ins+c)*size:][:size]
+				to := dst[((g*ins+c)*outs+o)*kept:][:kept]
+				if kept == size {
+					copy(to, from)
+					continue
+				}
+				k := 0
+				for _, y := range rows {
+					for _, x := range columns {
+						to[k] = from[y*s.kw+x]
+						k++
+					}
 				}
 			}
 		}

@@ -19,7 +19,7 @@ func (p *pool) take(n int) []float32 {
 		p.free[size(n)] = free[:k-1]
 		return b[:n]
 	}
-	return kernel.Aligned(size(n))[:n]
+	return kernel.Aligned(size(n) + kernel.Slack)[:n] // convolutions read on
 }
 
 func (p *pool) give(b []float32) {

@@ -30,19 +30,26 @@ func (t *Tape) MaxPool2d(x *Var, k int, win Window) *Var {
 	src, dst := x.Value.Data, out.Value.Data
 	parallel.For(t.Workers, planes, func(p int) {
 		from := src[p*h*w : (p+1)*h*w]
+		best := make([]int64, w) // of the window's rows, in each column
 		for y := range oh {
 			y0, y1 := span(y*win.Stride-win.Pad.Top, k, win.Dilation, h)
-			for xx := range ow {
-				x0, x1 := span(xx*win.Stride-win.Pad.Left, k, win.Dilation, w)
-				best, at := float32(math.Inf(-1)), y0*w+x0
-				for sy := y0; sy < y1; sy += win.Dilation {
-					for sx := x0; sx < x1; sx += win.Dilation {
-						if v := from[sy*w+sx]; v > best || v != v {
-							best, at = v, sy*w+sx
-						}
+			for sy := y0; sy < y1; sy += win.Dilation {
+				for x, v := range from[sy*w : (sy+1)*w] {
+					r := ranked(v, sy*w+x)
+					if sy > y0 {
+						r = max(r, best[x])
 					}
+					best[x] = r
 				}
-				dst[(p*oh+y)*ow+xx], index[(p*oh+y)*ow+xx] = best, int32(at)
+			}
+			for x := range ow {
+				x0, x1 := span(x*win.Stride-win.Pad.Left, k, win.Dilation, w)
+				r := best[x0]
+				for sx := x0 + win.Dilation; sx < x1; sx += win.Dilation {
+					r = max(r, best[sx])
+				}
+				at := ^int32(r)
+				dst[(p*oh+y)*ow+x], index[(p*oh+y)*ow+x] = from[at], at
 			}
 		}
 	})
@@ -53,6 +60,14 @@ func (t *Tape) MaxPool2d(x *Var, k int, win Window) *Var {
 		t.memory.giveIndex(index)
 	}
 	return out
+}
+
+// ranked orders values and, among equal ones, earlier positions first, by one comparison of integers that needs no branch. NaN is the
+// largest, or the smallest if its sign is set.
+func ranked(v float32, at int) int64 {
+	bits := int32(math.Float32bits(v))
+	bits ^= bits >> 31 & math.MaxInt32
+	return int64(bits)<<32 | int64(^uint32(at))
 }
 
 // span is the part of a window's positions from first on that lies in 0..n.

@@ -49,8 +49,13 @@ func NewParam(name string, value *tensor.Tensor) *Var {
 	return &Var{Name: name, Value: value, requiresGrad: true, leaf: true}
 }
 
-// Shape is the value's shape.
-func (v *Var) Shape() []int { return v.Value.Shape }
+// Shape is the value's shape, known even when its memory has been used again.
+func (v *Var) Shape() []int {
+	if v.Value == nil {
+		return v.value.Shape
+	}
+	return v.Value.Shape
+}
 
 // RequiresGrad reports whether gradients are computed for v.
 func (v *Var) RequiresGrad() bool { return v.requiresGrad }

@@ -6,7 +6,7 @@ import (
 	"github.com/blemish/blemish/infer"
 )
 
-const torchEps = 1e-5 // of torch.infer.BatchNorm2d
+const torchEps = 1e-5 // of torch.nn.BatchNorm2d
 
 // residual is a kind of residual block.
 type residual struct {

@@ -55,7 +55,7 @@ type Padding int
 // Same is TensorFlow's padding: as many zeros as make the output ceil(input/stride) large, the odd one below and to the right.
 const Same Padding = -1
 
-// Conv describes a two-dimensional convolution, as torch.infer.Conv2d. Its parameters are Name.weight (Out, In/Groups, Kernel, Kernel) and,
+// Conv describes a two-dimensional convolution, as torch.nn.Conv2d. Its parameters are Name.weight (Out, In/Groups, Kernel, Kernel) and,
 // with Bias, Name.bias (Out).
 type Conv struct {
 	Name     string
@@ -76,7 +76,7 @@ const (
 	WithBias
 )
 
-// Pool describes a sliding maximum, as torch.infer.MaxPool2d.
+// Pool describes a sliding maximum, as torch.nn.MaxPool2d.
 type Pool struct {
 	Kernel, Stride int
 	Pad            Padding
@@ -100,7 +100,7 @@ func (g *Graph) Conv(x Value, c Conv) Value {
 	return g.push(node{kind: conv, in: []Value{x}, channels: c.Out, stride: from.stride * c.Stride, name: c.Name, conv: c})
 }
 
-// BatchNorm normalises each channel of x by its running statistics, as torch.infer.BatchNorm2d in eval mode. Its parameters are name.weight,
+// BatchNorm normalises each channel of x by its running statistics, as torch.nn.BatchNorm2d in eval mode. Its parameters are name.weight,
 // name.bias, name.running_mean and name.running_var, each (channels).
 func (g *Graph) BatchNorm(x Value, name string, eps float64) Value {
 	return g.push(node{kind: batchNorm, in: []Value{x}, channels: g.nodes[x].channels, stride: g.nodes[x].stride, name: name, eps: eps})
@@ -225,4 +225,52 @@ func window(n, kernel, stride, dilation int, pad Padding) (size, before int) {
 		return size, max((size-1)*stride+span-n, 0) / 2
 	}
 	return (n+2*int(pad)-span)/stride + 1, int(pad)
+}
+
+// Kind is what a node computes.
+type Kind int
+
+const (
+	KindInput Kind = iota
+	KindConv
+	KindBatchNorm
+	KindClamp
+	KindAdd
+	KindMaxPool
+)
+
+// Node is one step of a graph, for those who run it in their own way. Only the fields of its kind are set.
+type Node struct {
+	Kind     Kind
+	In       []Value
+	Channels int // of the result
+	Name     string
+	Conv     Conv
+	Pool     Pool
+	Eps      float64 // of a batch norm
+	Lo, Hi   float32 // of a clamp
+}
+
+// Nodes lists the steps that the named taps need, each by the value it computes, in an order in which they can run.
+func (g *Graph) Nodes(taps []string) (order []Value, nodes map[Value]Node, err error) {
+	needed, err := g.needed(taps)
+	if err != nil {
+		return nil, nil, err
+	}
+	nodes = map[Value]Node{}
+	for v, n := range g.nodes {
+		if needed[v] {
+			order = append(order, Value(v))
+			nodes[Value(v)] = Node{Kind(n.kind), n.in, n.channels, n.name, n.conv, n.pool, n.eps, n.lo, n.hi}
+		}
+	}
+	return order, nodes, nil
+}
+
+// Tapped is the value that a tap names.
+func (g *Graph) Tapped(name string) (Value, error) {
+	if v, ok := g.tapped(name); ok {
+		return v, nil
+	}
+	return 0, fmt.Errorf("no layer %q can be tapped", name)
 }

@@ -226,7 +226,7 @@ func MatMul(workers int, c []float32, a, b Matrix, accumulate bool) {
 // forget drops what belongs to the caller.
 func (p *product) forget() {
 	p.a, p.c, p.plain.m.Data = nil, nil, nil
-	p.windows = windowPanels{}
+	p.windows.p = nil
 }
 
 // rowsOf makes a's rows contiguous and a multiple of 4 long, in a copy where they are not.

@@ -120,7 +120,7 @@ func TestCorrelationAgreesWithPlainLoops(t *testing.T) {
 		{2, 6, 10, 10, 0, 6, 7, 3, 3, 1, 1, -1, -2, -1, -2}, // negative padding cuts
 		{2, 3, 9, 40, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1},      // depthwise
 		{2, 3, 9, 40, 2, 1, 1, 5, 5, 2, 1, 2, 2, 2, 2},
-		{1, 70, 20, 40, 0, 70, 96, 3, 3, 1, 1, 1, 1, 1, 1},  // more than one block deep
+		{1, 70, 20, 40, 0, 70, 96, 3, 3, 1, 1, 1, 1, 1, 1}, // more than one block deep
 	}
 	eachISA(t, func(t *testing.T) {
 		for i, c := range cases {

@@ -7,7 +7,7 @@ import "unsafe"
 
 func genericSet() *set {
 	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric,
-		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric}
+		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tileFunc{p, [2]func(*tileArgs){
 			func(a *tileArgs) { tileGeneric(a, p, 1) },
@@ -160,4 +160,11 @@ func momentsGeneric(xp, yp *float32, n int, shiftX, shiftY float32) (sum, produc
 		}
 	}
 	return sums[0], products[0]
+}
+
+// copyRowsGeneric copies n values, at most 32, from src plus each offset to dst, pitch bytes further each time.
+func copyRowsGeneric(dst, src *float32, offsets *int64, steps, pitch, n int) {
+	for i, offset := range unsafe.Slice(offsets, steps) {
+		copy(floats(unsafe.Add(unsafe.Pointer(dst), i*pitch), n), floats(unsafe.Add(unsafe.Pointer(src), int(offset)), n))
+	}
 }

@@ -4861,6 +4861,52 @@ momentsAVX512sum:
 	MOVSS         X4, product+36(FP)
 	RET
 
+// func copyRowsAVX512(dst *float32, src *float32, offsets *int64, steps int, pitch int, n int)
+// Requires: AVX, AVX512F
+TEXT ·copyRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ  dst+0(FP), DI
+	MOVQ  src+8(FP), SI
+	MOVQ  offsets+16(FP), R8
+	MOVQ  steps+24(FP), CX
+	MOVQ  pitch+32(FP), R9
+	MOVQ  n+40(FP), DX
+	MOVQ  $0x0000000000000001, AX
+	MOVQ  DX, CX
+	SHLQ  CL, AX
+	DECQ  AX
+	KMOVW AX, K1
+	SHRQ  $0x10, AX
+	KMOVW AX, K2
+	MOVQ  steps+24(FP), CX
+	CMPQ  DX, $0x10
+	JLE   copyRowsAVX512narrow
+
+copyRowsAVX512wide:
+	MOVQ      (R8), AX
+	ADDQ      $0x08, R8
+	ADDQ      SI, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS   Z0, K1, (DI)
+	VMOVUPS.Z 64(AX), K2, Z1
+	VMOVUPS   Z1, K2, 64(DI)
+	ADDQ      R9, DI
+	DECQ      CX
+	JNZ       copyRowsAVX512wide
+	VZEROUPPER
+	RET
+
+copyRowsAVX512narrow:
+	MOVQ      (R8), AX
+	ADDQ      $0x08, R8
+	ADDQ      SI, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS   Z0, K1, (DI)
+	ADDQ      R9, DI
+	DECQ      CX
+	JNZ       copyRowsAVX512narrow
+	VZEROUPPER
+	RET
+
 // func depthwiseAVX2(a *byte)
 // Requires: AVX, FMA3
 TEXT ·depthwiseAVX2(SB), NOSPLIT, $0-8
@@ -5407,3 +5453,91 @@ momentsAVX2sum:
 	MOVSS        X0, sum+32(FP)
 	MOVSS        X4, product+36(FP)
 	RET
+
+// func copyRowsAVX2(dst *float32, src *float32, offsets *int64, steps int, pitch int, n int)
+// Requires: AVX, AVX2
+TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), DI
+	MOVQ         src+8(FP), SI
+	MOVQ         offsets+16(FP), R8
+	MOVQ         steps+24(FP), CX
+	MOVQ         pitch+32(FP), R9
+	MOVQ         n+40(FP), DX
+	VMOVD        DX, X15
+	VPBROADCASTD X15, Y15
+	VMOVDQU      lanes<>+0(SB), Y8
+	VPCMPGTD     Y8, Y15, Y8
+	VMOVDQU      lanes<>+32(SB), Y9
+	VPCMPGTD     Y9, Y15, Y9
+	VMOVDQU      lanes<>+64(SB), Y10
+	VPCMPGTD     Y10, Y15, Y10
+	VMOVDQU      lanes<>+96(SB), Y11
+	VPCMPGTD     Y11, Y15, Y11
+	CMPQ         DX, $0x10
+	JLE          copyRowsAVX2narrow
+
+copyRowsAVX2wide:
+	MOVQ       (R8), AX
+	ADDQ       $0x08, R8
+	ADDQ       SI, AX
+	VMASKMOVPS (AX), Y8, Y0
+	VMASKMOVPS Y0, Y8, (DI)
+	VMASKMOVPS 32(AX), Y9, Y1
+	VMASKMOVPS Y1, Y9, 32(DI)
+	VMASKMOVPS 64(AX), Y10, Y2
+	VMASKMOVPS Y2, Y10, 64(DI)
+	VMASKMOVPS 96(AX), Y11, Y3
+	VMASKMOVPS Y3, Y11, 96(DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JNZ        copyRowsAVX2wide
+	VZEROUPPER
+	RET
+
+copyRowsAVX2narrow:
+	MOVQ       (R8), AX
+	ADDQ       $0x08, R8
+	ADDQ       SI, AX
+	VMASKMOVPS (AX), Y8, Y0
+	VMASKMOVPS Y0, Y8, (DI)
+	VMASKMOVPS 32(AX), Y9, Y1
+	VMASKMOVPS Y1, Y9, 32(DI)
+	ADDQ       R9, DI
+	DECQ       CX
+	JNZ        copyRowsAVX2narrow
+	VZEROUPPER
+	RET
+
+DATA lanes<>+0(SB)/4, $0x00000000
+DATA lanes<>+4(SB)/4, $0x00000001
+DATA lanes<>+8(SB)/4, $0x00000002
+DATA lanes<>+12(SB)/4, $0x00000003
+DATA lanes<>+16(SB)/4, $0x00000004
+DATA lanes<>+20(SB)/4, $0x00000005
+DATA lanes<>+24(SB)/4, $0x00000006
+DATA lanes<>+28(SB)/4, $0x00000007
+DATA lanes<>+32(SB)/4, $0x00000008
+DATA lanes<>+36(SB)/4, $0x00000009
+DATA lanes<>+40(SB)/4, $0x0000000a
+DATA lanes<>+44(SB)/4, $0x0000000b
+DATA lanes<>+48(SB)/4, $0x0000000c
+DATA lanes<>+52(SB)/4, $0x0000000d
+DATA lanes<>+56(SB)/4, $0x0000000e
+DATA lanes<>+60(SB)/4, $0x0000000f
+DATA lanes<>+64(SB)/4, $0x00000010
+DATA lanes<>+68(SB)/4, $0x00000011
+DATA lanes<>+72(SB)/4, $0x00000012
+DATA lanes<>+76(SB)/4, $0x00000013
+DATA lanes<>+80(SB)/4, $0x00000014
+DATA lanes<>+84(SB)/4, $0x00000015
+DATA lanes<>+88(SB)/4, $0x00000016
+DATA lanes<>+92(SB)/4, $0x00000017
+DATA lanes<>+96(SB)/4, $0x00000018
+DATA lanes<>+100(SB)/4, $0x00000019
+DATA lanes<>+104(SB)/4, $0x0000001a
+DATA lanes<>+108(SB)/4, $0x0000001b
+DATA lanes<>+112(SB)/4, $0x0000001c
+DATA lanes<>+116(SB)/4, $0x0000001d
+DATA lanes<>+120(SB)/4, $0x0000001e
+DATA lanes<>+124(SB)/4, $0x0000001f
+GLOBL lanes<>(SB), RODATA|NOPTR, $128

@@ -10,15 +10,15 @@ type Planes struct {
 	Data         []float32 // (N, C, Stride, Stride, H, W), and some more, for reading on in groups of four
 }
 
-// slack is how far beyond the last row a kernel may read.
-const slack = 16
+// Slack is how many values beyond the last row a kernel may read.
+const Slack = Block
 
 // Shape2D is a channel's rows and columns.
 type Shape2D struct{ H, W int }
 
 // PlanesSize is the length of Planes' Data.
 func PlanesSize(n, c, stride int, phase Shape2D) int {
-	return n*c*stride*stride*phase.H*phase.W + slack
+	return n*c*stride*stride*phase.H*phase.W + Slack
 }
 
 func (p *Planes) channel() int { return p.Stride * p.Stride * p.H * p.W }
@@ -98,38 +98,28 @@ func SlidingTaps(dst []Tap, kh, kw, stride, dilation int) []Tap {
 type windowPanels struct {
 	p       *Planes
 	channel int // the first
-	taps    []Tap
 	out     Shape2D
+	offsets []int64 // of each row of B from a window's position, in bytes
+
+	copyRows func(dst, src *float32, offsets *int64, steps, pitch, n int)
 }
 
 func (b *windowPanels) pack(dst []float32, width, j, n, k0, k1 int) {
 	dst = dst[:roundUp(k1-k0, 4)*width]
-	type piece struct{ at, column, n int }
-	var pieces [2 * Block]piece
-	count := 0
+	if n < width {
+		clear(dst)
+	} else {
+		clear(dst[(k1-k0)*width:])
+	}
 	plane := b.out.H * b.out.W
-	for column := 0; column < n; count++ {
+	for column := 0; column < n; {
 		image, at := (j+column)/plane, (j+column)%plane
 		y, x := at/b.out.W, at%b.out.W
 		length := min(n-column, b.out.W-x)
-		pieces[count] = piece{(image*b.p.C+b.channel)*b.p.channel() + y*b.p.W + x, column, length}
+		from := &b.p.Data[(image*b.p.C+b.channel)*b.p.channel()+y*b.p.W+x]
+		b.copyRows(&dst[column], from, &b.offsets[k0], k1-k0, 4*width, length)
 		column += length
 	}
-	whole := count == 1 && n == 2*Block && width == 2*Block
-	for k := k0; k < k1; k++ {
-		c, t := k/len(b.taps), k%len(b.taps)
-		from := b.p.Data[c*b.p.channel()+b.p.tap(b.taps[t]):]
-		row := dst[(k-k0)*width:][:width]
-		if whole {
-			*(*[2 * Block]float32)(row) = *(*[2 * Block]float32)(from[pieces[0].at:])
-			continue
-		}
-		for _, s := range pieces[:count] {
-			copy(row[s.column:s.column+s.n], from[s.at:])
-		}
-		clear(row[n:])
-	}
-	clear(dst[(k1-k0)*width:])
 }
 
 // Correlation slides filters over planes: y[n,At+i] = Σ Weights[i,c,t] · Planes[n,First+c] under tap t, for i < M and c < C.
@@ -166,7 +156,13 @@ func (c *Correlation) Run(workers int, accumulate bool) {
 	p.m, p.k, p.images, p.cols, p.channels, p.accumulate = c.M, k, c.Planes.N, c.Out.H*c.Out.W, c.Channels, accumulate
 	p.c = c.Y[c.At*p.cols:]
 	p.rowsOf(workers, Matrix{Data: c.Weights, Rows: c.M, Cols: k})
-	p.windows = windowPanels{c.Planes, c.First, c.Taps, c.Out}
+	offsets := p.windows.offsets[:0]
+	for ch := range c.C {
+		for _, t := range c.Taps {
+			offsets = append(offsets, int64(4*(ch*c.Planes.channel()+c.Planes.tap(t))))
+		}
+	}
+	p.windows = windowPanels{c.Planes, c.First, c.Out, offsets, use().copyRows}
 	p.b = &p.windows
 	p.run(workers)
 	p.forget()

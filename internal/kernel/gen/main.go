@@ -31,6 +31,7 @@ func main() {
 		scale(v)
 		gate(v)
 		moments(v)
+		copyRows(v)
 	}
 	Generate()
 }
@@ -543,4 +544,63 @@ func moments(v isa) {
 	Store(reg.X0, ReturnIndex(0))
 	Store(reg.X4, ReturnIndex(1))
 	RET()
+}
+
+// copyRows copies n values, at most 32, from src plus each offset to dst, pitch bytes further each time.
+func copyRows(v isa) {
+	name := "copyRows" + v.name
+	TEXT(name, NOSPLIT, "func(dst, src *float32, offsets *int64, steps, pitch, n int)")
+	dst, src, offsets, steps, pitch, n := reg.RDI, reg.RSI, reg.R8, reg.RCX, reg.R9, reg.RDX
+	for i, r := range []reg.GPPhysical{dst, src, offsets, steps, pitch, n} {
+		Load(Param([]string{"dst", "src", "offsets", "steps", "pitch", "n"}[i]), r)
+	}
+	V := 2 * block / v.width
+	masks := []reg.OpmaskPhysical{reg.K1, reg.K2}
+	if v.width == 16 { // the lowest n bits of 32, in two masks
+		MOVQ(U64(1), reg.RAX)
+		MOVQ(n, reg.RCX)
+		SHLQ(reg.CL, reg.RAX)
+		DECQ(reg.RAX)
+		KMOVW(reg.EAX, masks[0])
+		SHRQ(Imm(16), reg.RAX)
+		KMOVW(reg.EAX, masks[1])
+		Load(Param("steps"), steps)
+	} else { // lane i of vector j counts if 8j+i < n
+		VMOVD(n.As32(), reg.X15)
+		VPBROADCASTD(reg.X15, reg.Y15)
+		lanes := GLOBL("lanes", RODATA|NOPTR)
+		for i := range 2 * block {
+			DATA(i*4, U32(uint32(i)))
+		}
+		for j := range V {
+			VMOVDQU(lanes.Offset(j*32), v.regs[8+j])
+			VPCMPGTD(v.regs[8+j], reg.Y15, v.regs[8+j])
+		}
+	}
+	in := reg.RAX
+	loop := func(label string, vectors int) {
+		Label(label)
+		MOVQ(at(offsets, 0), in)
+		ADDQ(Imm(8), offsets)
+		ADDQ(src, in)
+		for j := range vectors {
+			d := j * v.width * float
+			if v.width == 16 {
+				VMOVUPS_Z(at(in, d), masks[j], v.regs[j])
+				VMOVUPS(v.regs[j], masks[j], at(dst, d))
+			} else {
+				VMASKMOVPS(at(in, d), v.regs[8+j], v.regs[j])
+				VMASKMOVPS(v.regs[j], v.regs[8+j], at(dst, d))
+			}
+		}
+		ADDQ(pitch, dst)
+		DECQ(steps)
+		JNZ(LabelRef(label))
+		VZEROUPPER()
+		RET()
+	}
+	CMPQ(n, Imm(block))
+	JLE(LabelRef(name + "narrow"))
+	loop(name+"wide", V)
+	loop(name+"narrow", V/2)
 }
