@@ -15,6 +15,7 @@ var layers = [][]string{
 	{"detect/patchcore", "detect/padim", "detect/detecttest"},
 	{"backbone", "detect/embed"},
 	{"backbone/weights", "detect"},
+	{"train"},
 	{"nn"},
 	{"infer", "autograd", "knn", "linalg", "calibrate", "dataset", "synth"},
 	{"metric", "transform", "checkpoint"},

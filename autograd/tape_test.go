@@ -46,14 +46,16 @@ func TestShapesThatDoNotFitAreNamed(t *testing.T) {
 	}
 	p := func(shape ...int) *Var { return NewParam("w", tensor.New(shape...)) }
 	for name, f := range map[string]func(t *Tape, x *Var){
-		"linear":              func(t *Tape, x *Var) { t.Linear(x, p(5, 7), nil) },
-		"linear bias":         func(t *Tape, x *Var) { t.Linear(x, p(5, 4), p(4)) },
-		"matmul":              func(t *Tape, x *Var) { t.MatMul(x, p(2, 3, 5, 4)) },
-		"conv2d":              func(t *Tape, x *Var) { t.Conv2d(x, p(5, 4, 3, 3), nil, Window{}) },
-		"conv2d window":       func(t *Tape, x *Var) { t.Conv2d(x, p(5, 3, 5, 5), nil, Window{}) },
-		"conv2d groups":       func(t *Tape, x *Var) { t.Conv2d(x, p(5, 3, 1, 1), nil, Window{Groups: 3}) },
-		"conv_transpose2d":    func(t *Tape, x *Var) { t.ConvTranspose2d(x, p(5, 4, 3, 3), nil, Window{}, 0) },
-		"batch_norm":          func(t *Tape, x *Var) { t.BatchNorm(x, p(4), p(4), &Running{make([]float32, 4), make([]float32, 4), 0.1}, true, 1e-5) },
+		"linear":           func(t *Tape, x *Var) { t.Linear(x, p(5, 7), nil) },
+		"linear bias":      func(t *Tape, x *Var) { t.Linear(x, p(5, 4), p(4)) },
+		"matmul":           func(t *Tape, x *Var) { t.MatMul(x, p(2, 3, 5, 4)) },
+		"conv2d":           func(t *Tape, x *Var) { t.Conv2d(x, p(5, 4, 3, 3), nil, Window{}) },
+		"conv2d window":    func(t *Tape, x *Var) { t.Conv2d(x, p(5, 3, 5, 5), nil, Window{}) },
+		"conv2d groups":    func(t *Tape, x *Var) { t.Conv2d(x, p(5, 3, 1, 1), nil, Window{Groups: 3}) },
+		"conv_transpose2d": func(t *Tape, x *Var) { t.ConvTranspose2d(x, p(5, 4, 3, 3), nil, Window{}, 0) },
+		"batch_norm": func(t *Tape, x *Var) {
+			t.BatchNorm(x, p(4), p(4), &Running{make([]float32, 4), make([]float32, 4), 0.1}, true, 1e-5)
+		},
 		"layer_norm":          func(t *Tape, x *Var) { t.LayerNorm(x, p(5), p(5), 1e-5) },
 		"add":                 func(t *Tape, x *Var) { t.Add(x, p(3)) },
 		"mul":                 func(t *Tape, x *Var) { t.Mul(x, p(2, 4, 4)) },
