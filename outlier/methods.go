@@ -1,0 +1,57 @@
+package outlier
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/blemish/blemish/fault"
+)
+
+// Method is a detector known by name.
+type Method struct {
+	Name     string
+	Summary  string
+	Defaults func() Config
+	// Parse reads JSON over the defaults, refuses unknown fields and validates the result.
+	Parse func(config json.RawMessage) (Config, error)
+	// Open is the inverse of Detector.State. It checks everything it reads.
+	Open func(State) (Detector, error)
+}
+
+var methods = []Method{}
+
+// Methods lists every method.
+func Methods() []Method { return append([]Method(nil), methods...) }
+
+// Lookup finds a method by name.
+func Lookup(name string) (Method, error) {
+	var known []string
+	for _, m := range methods {
+		if m.Name == name {
+			return m, nil
+		}
+		known = append(known, m.Name)
+	}
+	return Method{}, &fault.ConfigError{Field: "method", Value: name, Reason: "known are " + strings.Join(known, ", ")}
+}
+
+// method makes an entry of the table.
+func method[C Config](name, summary string, defaults func() C, open func(State) (Detector, error)) Method {
+	return Method{
+		Name: name, Summary: summary, Open: open,
+		Defaults: func() Config { return defaults() },
+		Parse: func(raw json.RawMessage) (Config, error) {
+			config := defaults()
+			if len(raw) > 0 {
+				d := json.NewDecoder(bytes.NewReader(raw))
+				d.DisallowUnknownFields()
+				if err := d.Decode(&config); err != nil {
+					return nil, fmt.Errorf("%s configuration: %w", name, err)
+				}
+			}
+			return config, config.Validate()
+		},
+	}
+}
