@@ -66,29 +66,22 @@ func blemishSide(raw string) error {
 		test = some
 	}
 	source := blemish.Files{Items: test}
-	var scores []float64
-	var labels []bool
-	start = time.Now()
-	for i := range test {
-		p, err := source.Picture(ctx, i)
+	if j.Loop {
+		start = time.Now()
+		e, err := model.Evaluate(ctx, source, opts)
 		if err != nil {
 			return err
 		}
-		r, err := model.Score(ctx, p.Image, opts)
-		if err != nil {
-			return err
-		}
-		scores, labels = append(scores, r.Score), append(labels, p.Defective)
+		f.MsPerImage = 1e3 * time.Since(start).Seconds() / float64(len(test))
+		f.ImageAUROC = *e.Image.AUROC
+	} else if f.MsPerImage, f.ImageAUROC, err = oneByOne(ctx, model, source, opts); err != nil {
+		return err
 	}
-	f.MsPerImage = 1e3 * time.Since(start).Seconds() / float64(len(test))
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return err
 	}
 	f.PeakMiB = float64(usage.Maxrss) / 1024
-	if f.ImageAUROC, err = metric.AUROC(scores, labels); err != nil {
-		return err
-	}
 	if j.Pixels {
 		e, err := model.Evaluate(ctx, source, opts)
 		if err != nil {
@@ -104,4 +97,25 @@ func blemishSide(raw string) error {
 	}
 	_, err = fmt.Println(string(out))
 	return err
+}
+
+// oneByOne judges pictures as they come, and returns milliseconds a picture and image AUROC.
+func oneByOne(ctx context.Context, model *blemish.Model, source blemish.Files, opts *blemish.Options) (ms, auroc float64, err error) {
+	var scores []float64
+	var labels []bool
+	start := time.Now()
+	for i := range source.Len() {
+		p, err := source.Picture(ctx, i)
+		if err != nil {
+			return 0, 0, err
+		}
+		r, err := model.Score(ctx, p.Image, opts)
+		if err != nil {
+			return 0, 0, err
+		}
+		scores, labels = append(scores, r.Score), append(labels, p.Defective)
+	}
+	ms = 1e3 * time.Since(start).Seconds() / float64(source.Len())
+	auroc, err = metric.AUROC(scores, labels)
+	return ms, auroc, err
 }

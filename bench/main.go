@@ -34,6 +34,7 @@ type job struct {
 	Threads  int        `json:"threads"`
 	Seed     int        `json:"seed"`
 	Pixels   bool       `json:"pixels"` // measure pixel figures too
+	Loop     bool       `json:"loop"`   // judge as users do: anomalib by its Engine, Blemish by Evaluate, both with metrics
 
 	Own string `json:"own"` // Blemish's name of the backbone
 	Tap []string
@@ -83,6 +84,9 @@ func compare(python, data, weights string, rounds, accuracy int) error {
 	speed.Backbone, speed.Layers, speed.Own, speed.Tap = "resnet18", []string{"layer2", "layer3"}, "resnet18", []string{"layer2", "layer3"}
 	speed.Save = filepath.Join(tmp, "random.safetensors")
 	jobs := map[string]job{"ResNet-18, 50 pictures at 256², coreset 10 %": speed}
+	loop := speed
+	loop.Loop = true
+	jobs["ResNet-18, the same, anomalib's own Engine against Evaluate"] = loop
 	if weights != "" {
 		lite := speed
 		lite.Weights, lite.Save = &weights, ""
@@ -122,7 +126,11 @@ func duel(name, python string, j job, rounds int) error {
 		return err
 	}
 	for range rounds {
-		p, err := side(python, "anomalib_patchcore.py", string(raw)) // first: it draws the random weights
+		script := "anomalib_patchcore.py"
+		if j.Loop {
+			script = "anomalib_loop.py"
+		}
+		p, err := side(python, script, string(raw)) // first: it draws the random weights
 		if err != nil {
 			return err
 		}
