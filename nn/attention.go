@@ -79,6 +79,9 @@ func (b *TransformerBlock) Forward(t *autograd.Tape, x *autograd.Var) *autograd.
 }
 
 // Params are in torchvision's order.
-func (b *TransformerBlock) Params() []*autograd.Var {
-	return Sequential{b.Norm1, b.Attention, b.Norm2, b.Up, b.Down}.Params()
+func (b *TransformerBlock) Params() []*autograd.Var { return Sequential(b.Children()).Params() }
+
+// Children are the layers.
+func (b *TransformerBlock) Children() []Module {
+	return []Module{b.Norm1, b.Attention, b.Norm2, b.Up, b.Down}
 }
