@@ -5,8 +5,9 @@ import "github.com/blemish/blemish/internal/kernel"
 // pool keeps memory of finished steps for the next ones. A training loop asks for the same sizes again and again, so memory is found by its
 // size alone, and after the first step nothing is allocated.
 type pool struct {
-	free  map[int][][]float32
-	index map[int][][]int32
+	free   map[int][][]float32
+	index  map[int][][]int32
+	values int // allocated in all
 }
 
 func size(n int) int { return (n + kernel.Block - 1) / kernel.Block * kernel.Block }
@@ -19,6 +20,7 @@ func (p *pool) take(n int) []float32 {
 		p.free[size(n)] = free[:k-1]
 		return b[:n]
 	}
+	p.values += size(n)
 	return kernel.Aligned(size(n) + kernel.Slack)[:n] // convolutions read on
 }
 
@@ -35,6 +37,7 @@ func (p *pool) takeIndex(n int) []int32 {
 		p.index[n] = free[:k-1]
 		return free[k-1]
 	}
+	p.values += n
 	return make([]int32, n)
 }
 

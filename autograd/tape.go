@@ -37,6 +37,7 @@ type Var struct {
 	leaf         bool           // a parameter: it outlives the tape's memory
 	base         *Var           // whose memory Value lies in, if not its own
 	kept         bool           // Backward leaves Value and Grad alone
+	held         bool           // a recorded operator, or a view, still needs Value
 	store        *tensor.Tensor // a parameter's gradient memory
 	value, grad  tensor.Tensor  // what Value and Grad point to, for results
 	dims         [maxDims]int
@@ -136,14 +137,20 @@ func (t *Tape) Keep(v *Var) *Var {
 }
 
 // Discard gives the memory of a result that was not recorded back at once: what a frozen layer computed is not needed once the next has
-// read it. It does nothing to results that are recorded, kept or inputs.
+// read it. It does nothing to results that are recorded, kept or inputs, that a recorded operator has read, or that have a view.
 func (t *Tape) Discard(v *Var) {
-	if v.requiresGrad || v.leaf || v.base != nil || v.kept || v.Value == nil {
+	if v.requiresGrad || v.leaf || v.base != nil || v.kept || v.held || v.Value == nil {
 		return
 	}
 	t.memory.give(v.Value.Data)
 	v.Value = nil
 }
+
+// Recorded is the number of operators that Backward would go through.
+func (t *Tape) Recorded() int { return len(t.nodes) }
+
+// Memory is how many values the tape has room for: what the results, gradients and scratch of the largest step so far needed at once.
+func (t *Tape) Memory() int { return t.memory.values }
 
 // Reset forgets what was recorded. The memory of every result is used again; parameters and their gradients stay.
 func (t *Tape) Reset() {
@@ -199,7 +206,7 @@ func (t *Tape) result(shape ...int) *Var {
 func (t *Tape) view(x *Var, shape ...int) *Var {
 	v := t.newVar()
 	v.shape(shape, x.Value.Data)
-	v.base = x
+	v.base, x.held = x, true
 	return v
 }
 
@@ -236,6 +243,11 @@ func (t *Tape) record(op string, back func(*Tape, *node), out *Var, in ...*Var) 
 	t.nodes = append(t.nodes, node{op: op, layer: t.layer, out: out, back: back})
 	n := &t.nodes[len(t.nodes)-1]
 	copy(n.in[:], in)
+	for _, v := range in {
+		if v != nil {
+			v.held = true
+		}
+	}
 	return n
 }
 
