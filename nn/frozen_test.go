@@ -61,7 +61,7 @@ func TestFrozenPrefixesCostNothing(t *testing.T) {
 // What a frozen layer computed stays as long as a recorded operator or a view needs it: the gradient of a head's weight is made from it.
 func TestInputsOfTheFirstTrainedLayerStay(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	body := nn.Sequential{nn.NewConv2d("conv", 1, 4, 3, autograd.Window{}, rng), nn.Flatten}
+	body := nn.Sequential{nn.NewConv2d("conv", 1, 4, 3, autograd.Window{}, rng), nn.Flatten, nn.NewLinear("mix", 16, 16, rng)}
 	head := nn.NewLinear("head", 16, 2, rng)
 	x := tensor.New(3, 1, 4, 4)
 	nn.Uniform(x, 1, rng)
@@ -79,7 +79,7 @@ func TestInputsOfTheFirstTrainedLayerStay(t *testing.T) {
 	if got := gradient(nn.Sequential{body, nn.SiLU, head}); !slices.Equal(got, want) {
 		t.Errorf("%v, and unfrozen %v", got, want)
 	}
-	if got := gradient(nn.Sequential{body[0], body[1], nn.SiLU, nn.NewDropout(0), head}); !slices.Equal(got, want) {
+	if got := gradient(nn.Sequential{body[0], body[1], body[2], nn.SiLU, nn.NewDropout(0), head}); !slices.Equal(got, want) {
 		t.Errorf("%v, and unfrozen %v", got, want)
 	}
 }
