@@ -27,9 +27,10 @@ func DefaultPlateau() PlateauConfig {
 type ReduceLROnPlateau struct {
 	PlateauConfig
 	Best      float64
-	Bad       int // epochs since the best one
-	Cooling   int // epochs of cooldown left
-	Reduced   int // how often rates were lowered
+	Started   bool // Best is a figure: at first there is none
+	Bad       int  // epochs since the best one
+	Cooling   int  // epochs of cooldown left
+	Reduced   int  // how often rates were lowered
 	optimizer Optimizer
 }
 
@@ -41,17 +42,13 @@ func NewReduceLROnPlateau(o Optimizer, c PlateauConfig) (*ReduceLROnPlateau, err
 	if c.Patience < 0 || c.Cooldown < 0 {
 		return nil, &fault.ConfigError{Field: "patience and cooldown", Value: [2]int{c.Patience, c.Cooldown}, Reason: "want 0 or more"}
 	}
-	r := &ReduceLROnPlateau{PlateauConfig: c, Best: math.Inf(1), optimizer: o}
-	if c.Max {
-		r.Best = math.Inf(-1)
-	}
-	return r, nil
+	return &ReduceLROnPlateau{PlateauConfig: c, optimizer: o}, nil
 }
 
 // Step takes an epoch's figure and reports whether rates were lowered.
 func (r *ReduceLROnPlateau) Step(figure float64) bool {
 	if r.better(figure) {
-		r.Best, r.Bad = figure, 0
+		r.Best, r.Started, r.Bad = figure, true, 0
 	} else {
 		r.Bad++
 	}
@@ -73,12 +70,12 @@ func (r *ReduceLROnPlateau) Step(figure float64) bool {
 }
 
 func (r *ReduceLROnPlateau) better(v float64) bool {
+	if !r.Started { // better than nothing, unless it is no number
+		return r.Max && v > math.Inf(-1) || !r.Max && v < math.Inf(1)
+	}
 	limit := r.Threshold
 	if !r.Absolute {
 		limit *= r.Best
-		if math.IsInf(r.Best, 0) {
-			limit = 0
-		}
 	}
 	if r.Max {
 		return v > r.Best+limit

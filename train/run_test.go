@@ -207,7 +207,7 @@ func TestErrStopEndsTrainingForGood(t *testing.T) {
 func fails(t *testing.T, path string, change func(y *toy), step func(y *toy, at At) (float64, error)) error {
 	t.Helper()
 	y := newToy(t, path)
-	y.State, y.EpochEnd = nil, nil // an unused plateau's infinity is not JSON
+	y.EpochEnd = nil
 	if change != nil {
 		change(y)
 	}
@@ -256,6 +256,13 @@ func TestErrorsNameEpochAndStepAndKeepTheCheckpoint(t *testing.T) {
 			}
 			return 1, nil
 		}},
+		{"epoch 2, step 3: first (linear): the gradient of first.weight " + advice, true, nil, at(func(y *toy) (float64, error) {
+			y.tape.Reset()
+			y.tape.Layer("first")
+			h := y.tape.Linear(y.tape.Input(tensor.From([]float32{0, 0}, 1, 2)), first(y).Weight, nil)
+			y.tape.Layer("root")
+			return 1, y.tape.Backward(y.tape.Sum(y.tape.Sqrt(h))) // a slope of ∞ times an input of 0
+		})},
 		{"checkpoint of epoch 2: parameter first.weight: the value " + advice, true, nil, at(func(y *toy) (float64, error) {
 			first(y).Weight.Value.Data[3] = float32(math.Inf(-1))
 			return 1, nil
@@ -292,10 +299,55 @@ func TestErrorsNameEpochAndStepAndKeepTheCheckpoint(t *testing.T) {
 			t.Errorf("%v is not wrapped", err)
 		}
 		y := newToy(t, path)
-		y.State, y.EpochEnd = nil, nil
+		y.EpochEnd = nil
 		if err := y.run(t.Context()); err != nil {
 			t.Errorf("resuming: %v", err)
 		}
+	}
+}
+
+// A layer deep in a network is named as PyTorch names it, with the step.
+func TestTheStepAndTheLayerThatBreakAreNamed(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	conv := nn.NewConv2d("layer2.0.conv1", 3, 4, 3, autograd.Window{}, rng)
+	net := nn.Sequential{nn.NewConv2d("conv1", 1, 3, 3, autograd.Window{}, rng), nn.ReLU, conv, nn.GlobalAvgPool, nn.NewLinear("fc", 4, 2, rng)}
+	tape := autograd.NewTape()
+	train := func(breaks func(x *tensor.Tensor)) error {
+		defer tape.Reset()
+		steps := func(context.Context, int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				for i := range 20 {
+					if !yield(i, nil) {
+						return
+					}
+				}
+			}
+		}
+		return Run(t.Context(), Config{Epochs: 1}, steps, func(_ context.Context, at At, _ int) (float64, error) {
+			x := tensor.New(2, 1, 8, 8)
+			nn.Uniform(x, 1, rng)
+			if at.Step == 11 {
+				breaks(x)
+			}
+			tape.Reset()
+			loss := tape.CrossEntropy(net.Forward(tape, tape.Input(x)), []int{0, 1}, autograd.Classes{})
+			value := float64(loss.Value.Data[0])
+			return value, tape.Backward(loss)
+		})
+	}
+	err := train(func(*tensor.Tensor) { conv.Weight.Value.Data[5] = float32(math.NaN()) })
+	if want := "epoch 1, step 12: layer2.0.conv1 (conv2d): the parameter layer2.0.conv1.weight is not finite"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v\nwant\n%s…", err, want)
+	}
+	conv.Weight.Value.Data[5] = 3e38
+	err = train(func(x *tensor.Tensor) { nn.Uniform(x, 1e3, rng) })
+	if want := ": layer2.0.conv1 (conv2d): the output is not finite"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v\nwant\n…%s…", err, want)
+	}
+	conv.Weight = autograd.NewParam("layer2.0.conv1.weight", tensor.New(4, 5, 3, 3))
+	err = train(func(*tensor.Tensor) {})
+	if want := "layer2.0.conv1 (conv2d)"; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "[4 5 3 3]") || !strings.Contains(err.Error(), "[2 3 6 6]") {
+		t.Errorf("%v\nwant %s and both shapes", err, want)
 	}
 }
 
