@@ -20,7 +20,9 @@ type Method struct {
 	Open func(State) (Detector, error)
 }
 
-var methods = []Method{}
+var methods = []Method{
+	method("autoencoder", "error of a network that gives rows back through a narrow layer", DefaultAutoencoder, openAutoencoder),
+}
 
 // Methods lists every method.
 func Methods() []Method { return append([]Method(nil), methods...) }
