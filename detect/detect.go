@@ -60,6 +60,8 @@ type Detector interface {
 type Result struct {
 	Score float32        // raw; higher is more anomalous; the method documents its unit
 	Map   *tensor.Tensor // (H,W) raw anomaly map at the batch's own size, or nil where the method has none
+
+	Classes []float32 // probability of each class, by label; nil where the method knows none
 }
 
 // State is a fitted detector as data: plain numbers, never code.

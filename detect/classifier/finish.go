@@ -1,0 +1,126 @@
+package classifier
+
+import (
+	"context"
+	"math"
+
+	"github.com/blemish/blemish/nn"
+	"github.com/blemish/blemish/tensor"
+)
+
+// finish takes the best weights, and finds out on the validation pictures how far the probabilities must be tempered and whether judging
+// mirrored pictures, too, helps.
+func (f *fit) finish(ctx context.Context) (*Detector, error) {
+	c := f.config
+	if c.StopAfter > 0 {
+		for i, s := range nn.State(f.net) {
+			copy(s.Value.Data, f.best.buffers[i].Value.Data)
+		}
+	}
+	f.net.training(c, false)
+	fitted := Fitted{Config: c, Classes: f.data.Classes, Clean: f.data.Clean, Temperature: 1, History: f.progress.History, Best: f.progress.BestEpoch}
+	logits := f.validLogits()
+	if c.Temper {
+		fitted.Temperature = temperature(logits, f.valid.labels)
+	}
+	if c.Flips {
+		mirrored, err := f.cache(ctx, "mirrored validation features", f.data.Valid, 1, func(x *tensor.Tensor) *tensor.Tensor {
+			x = x.Clone()
+			mirror(x, horizontally)
+			return x
+		})
+		if err != nil {
+			return nil, err
+		}
+		if f.scaling != nil {
+			f.scaling.apply(mirrored)
+		}
+		both := f.logitsOf(mirrored)
+		for i, v := range logits.Data {
+			both.Data[i] = (both.Data[i] + v) / 2
+		}
+		t := 1.0
+		if c.Temper {
+			t = temperature(both, f.valid.labels)
+		}
+		// twice the work must be worth it: at least as many right, and a twentieth off the loss
+		right, _ := score(logits, f.valid.labels)
+		rightBoth, _ := score(both, f.valid.labels)
+		if rightBoth >= right && loss(both, f.valid.labels, t) < 0.95*loss(logits, f.valid.labels, fitted.Temperature) {
+			fitted.Mirrored, fitted.Temperature = true, t
+		}
+	}
+	if f.scaling != nil {
+		out := f.net.last[0]
+		f.scaling.fold(out.Weight.Value, out.Bias.Value)
+	}
+	nn.Freeze(f.net, true)
+	return newDetector(fitted, f.opts.Extractor, f.net), nil
+}
+
+// score counts the pictures whose own class has the highest logit (N,K), and returns the mean cross-entropy.
+func score(logits *tensor.Tensor, labels []int) (right int, mean float64) {
+	k := logits.Shape[1]
+	for i, l := range labels {
+		row := logits.Data[i*k:][:k]
+		if highest(row) == l {
+			right++
+		}
+	}
+	return right, loss(logits, labels, 1)
+}
+
+func highest(row []float32) int {
+	best := 0
+	for k, v := range row {
+		if v > row[best] {
+			best = k
+		}
+	}
+	return best
+}
+
+// loss is the mean of -log softmax(logits/t)[label].
+func loss(logits *tensor.Tensor, labels []int, t float64) float64 {
+	k, sum := logits.Shape[1], 0.0
+	for i, l := range labels {
+		p := probabilities(logits.Data[i*k:][:k], t)
+		sum -= math.Log(max(p[l], math.SmallestNonzeroFloat64))
+	}
+	return sum / float64(len(labels))
+}
+
+// probabilities is softmax(logits/t).
+func probabilities(logits []float32, t float64) []float64 {
+	top := float64(logits[highest(logits)])
+	p, total := make([]float64, len(logits)), 0.0
+	for k, v := range logits {
+		p[k] = math.Exp((float64(v) - top) / t)
+		total += p[k]
+	}
+	for k := range p {
+		p[k] /= total
+	}
+	return p
+}
+
+// temperature minimises the loss over t from 1/20 to 20 by golden sections of log t, in which it has one minimum (Guo et al., ICML 2017).
+func temperature(logits *tensor.Tensor, labels []int) float64 {
+	at := func(u float64) float64 { return loss(logits, labels, math.Exp(u)) }
+	low, high := -math.Log(20), math.Log(20)
+	golden := (math.Sqrt(5) - 1) / 2
+	a, b := high-golden*(high-low), low+golden*(high-low)
+	fa, fb := at(a), at(b)
+	for range 60 {
+		if fa <= fb {
+			high, b, fb = b, a, fa
+			a = high - golden*(high-low)
+			fa = at(a)
+		} else {
+			low, a, fa = a, b, fb
+			b = low + golden*(high-low)
+			fb = at(b)
+		}
+	}
+	return math.Exp((low + high) / 2)
+}
