@@ -1,0 +1,334 @@
+package knn
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/blemish/blemish/internal/kernel"
+	"github.com/blemish/blemish/internal/parallel"
+)
+
+// Rows is a set of float64 vectors that can be searched for the k nearest of many queries at once. It is immutable and safe for concurrent use.
+//
+// The expansion ‖y‖²-2q·y, in float32 on the matrix kernels, only shortlists; distances are float64 differences of the rows as they were given,
+// and they decide. What is left out of the shortlist is farther than the k-th nearest for certain: see slack.
+type Rows struct {
+	n, dim int
+	width  int       // dim, and one more for the norm, padded to a multiple of 4
+	rows   []float64 // (n, dim), the caller's
+	centre []float64 // subtracted before single precision: it keeps norms, and so rounding, small
+	scale  float64   // a power of two that makes the longest centred row shorter than 1
+	norms  []float64 // ‖y‖² of centred, scaled rows
+	slack  float64   // a squared distance is off by less than slack·(‖q‖²+‖y‖²)
+	chunks [][]float32
+}
+
+const (
+	rowsAtOnce    = 512 // of a chunk
+	queriesAtOnce = 192 // with a chunk's products, they fit the second cache
+	// farAway is the length of a scaled query for which single precision tells nothing about rows shorter than 1.
+	farAway = 1 << 40
+)
+
+// NewRows prepares n finite rows of dim values, which it keeps; they must not change.
+func NewRows(rows []float64, dim int) *Rows {
+	if dim < 1 || len(rows) == 0 || len(rows)%dim != 0 {
+		panic(fmt.Sprintf("knn: %d values are not rows of %d", len(rows), dim))
+	}
+	x := &Rows{n: len(rows) / dim, dim: dim, width: (dim + 4) / 4 * 4, rows: rows, centre: make([]float64, dim), scale: 1}
+	for i := range x.n {
+		for j, v := range x.row(i) {
+			x.centre[j] += v / float64(x.n)
+		}
+	}
+	x.norms = make([]float64, x.n)
+	largest := 0.0
+	for i := range x.n {
+		for j, v := range x.row(i) {
+			largest = max(largest, math.Abs(v-x.centre[j]))
+		}
+	}
+	if largest > 0 {
+		_, exponent := math.Frexp(largest * math.Sqrt(float64(dim)))
+		x.scale = math.Ldexp(1, -exponent)
+	}
+	// A float32 sum of dim+1 products whose absolute values add up to at most (‖q‖+‖y‖)² ≤ 2(‖q‖²+‖y‖²) is off by at most γ = (dim+2)u/(1-(dim+2)u)
+	// of that, u = 2^-24; rounding the rows to float32 adds 2u+u², rounding ‖y‖² another u. (Higham, Accuracy and Stability, 3.1)
+	x.slack = 2 * (1.1*float64(dim) + 8) * 0x1p-24
+	x.pack()
+	return x
+}
+
+func (x *Rows) row(i int) []float64 { return x.rows[i*x.dim:][:x.dim] }
+
+// pack lays chunks of rows out as columns, in each the row and, below, ‖y‖² less its share of the slack: products with (-2q,1) bound squared
+// distances, less ‖q‖², from below.
+func (x *Rows) pack() {
+	for first := 0; first < x.n; first += rowsAtOnce {
+		count := min(rowsAtOnce, x.n-first)
+		c := kernel.Aligned(x.width * count)
+		for i := range count {
+			sum := 0.0
+			for j, v := range x.row(first + i) {
+				v = (v - x.centre[j]) * x.scale
+				sum += v * v
+				c[j*count+i] = float32(v)
+			}
+			x.norms[first+i] = sum
+			c[x.dim*count+i] = float32(sum * (1 - x.slack))
+		}
+		x.chunks = append(x.chunks, c)
+	}
+}
+
+// Len is the number of rows.
+func (x *Rows) Len() int { return x.n }
+
+// Near is k neighbours of each query, nearest first, lowest index first where distances are equal.
+type Near struct {
+	K        int
+	Index    []int32   // (queries, K)
+	Distance []float64 // (queries, K)
+}
+
+// Nearest finds the k nearest rows to each query (queries, dim); 1 ≤ k ≤ Len.
+func (x *Rows) Nearest(ctx context.Context, queries []float64, k, workers int) (Near, error) {
+	if len(queries)%x.dim != 0 || k < 1 || k > x.n {
+		panic(fmt.Sprintf("knn: %d nearest of %d rows for %d values, rows of %d", k, x.n, len(queries), x.dim))
+	}
+	return x.search(ctx, queries, k, workers, func(int) int { return -1 })
+}
+
+// Others finds the k nearest other rows to each row, by position: a duplicate is another row; 1 ≤ k < Len.
+func (x *Rows) Others(ctx context.Context, k, workers int) (Near, error) {
+	if k < 1 || k >= x.n {
+		panic(fmt.Sprintf("knn: %d nearest others among %d rows", k, x.n))
+	}
+	return x.search(ctx, x.rows, k, workers, func(query int) int { return query })
+}
+
+// search leaves out the row that skip names for a query.
+func (x *Rows) search(ctx context.Context, queries []float64, k, workers int, skip func(query int) int) (Near, error) {
+	n := len(queries) / x.dim
+	near := Near{K: k, Index: make([]int32, n*k), Distance: make([]float64, n*k)}
+	tasks := (n + queriesAtOnce - 1) / queriesAtOnce
+	workers = max(1, min(parallel.Workers(workers), tasks))
+	lanes := make([]*shortlister, workers)
+	parallel.ForWorker(workers, tasks, func(w, task int) {
+		if ctx.Err() != nil {
+			return
+		}
+		if lanes[w] == nil {
+			lanes[w] = newShortlister(x, k)
+		}
+		s := lanes[w]
+		first := task * queriesAtOnce
+		count := min(queriesAtOnce, n-first)
+		s.start(queries[first*x.dim:][:count*x.dim], first, skip)
+		for c, chunk := range x.chunks {
+			s.chunk(c*rowsAtOnce, chunk)
+		}
+		for i := range count {
+			s.decide(&s.lists[i], near.Index[(first+i)*k:][:k], near.Distance[(first+i)*k:][:k])
+		}
+	})
+	return near, ctx.Err()
+}
+
+// candidate is a row and the lower bound of its squared distance, less ‖q‖².
+type candidate struct {
+	bound float32
+	index int32
+}
+
+// shortlist is a query's candidates so far.
+type shortlist struct {
+	query      []float64
+	norm       float64 // ‖q‖² of the centred, scaled query
+	skip       int32
+	limit      float32 // no row with a greater bound is among the k nearest
+	candidates []candidate
+	room       int // candidates at which the list is thinned
+}
+
+// shortlister is one goroutine's memory.
+type shortlister struct {
+	rows     *Rows
+	k        int
+	lists    []shortlist
+	queries  []float32 // (len(lists), width)
+	products []float32
+	upper    []float64
+	found    []neighbour64
+}
+
+type neighbour64 struct {
+	squared float64
+	index   int32
+}
+
+func newShortlister(x *Rows, k int) *shortlister {
+	return &shortlister{
+		rows: x, k: k, lists: make([]shortlist, queriesAtOnce),
+		queries: kernel.Aligned(queriesAtOnce * x.width), products: kernel.Aligned(queriesAtOnce * rowsAtOnce),
+	}
+}
+
+func (s *shortlister) start(queries []float64, first int, skip func(int) int) {
+	x := s.rows
+	s.lists = s.lists[:len(queries)/x.dim]
+	for i := range s.lists {
+		l := &s.lists[i]
+		*l = shortlist{
+			query: queries[i*x.dim:][:x.dim], skip: int32(skip(first + i)), limit: float32(math.Inf(1)),
+			candidates: l.candidates[:0], room: max(l.room, 4*s.k+32),
+		}
+		to := s.queries[i*x.width:][:x.width]
+		for j, v := range l.query {
+			v = (v - x.centre[j]) * x.scale
+			l.norm += v * v
+			to[j] = float32(-2 * v)
+		}
+		to[x.dim] = 1
+		clear(to[x.dim+1:])
+		if !(l.norm < farAway*farAway) {
+			clear(to)
+			l.norm = math.Inf(1) // every row is a candidate
+		}
+	}
+}
+
+// chunk shortlists the rows of a chunk, the first of which has the given index.
+func (s *shortlister) chunk(first int, columns []float32) {
+	x := s.rows
+	count := len(columns) / x.width
+	c := s.products[:len(s.lists)*count]
+	kernel.MatMul(1, c, kernel.Matrix{Data: s.queries[:len(s.lists)*x.width], Rows: len(s.lists), Cols: x.width},
+		kernel.Matrix{Data: columns, Rows: x.width, Cols: count}, false)
+	for i := range s.lists {
+		l := &s.lists[i]
+		bounds := c[i*count:][:count]
+		limit, j := l.limit, 0
+		for ; j+8 <= count; j += 8 {
+			b := bounds[j : j+8 : j+8]
+			if b[0] <= limit || b[1] <= limit || b[2] <= limit || b[3] <= limit || b[4] <= limit || b[5] <= limit || b[6] <= limit || b[7] <= limit {
+				for o, v := range b {
+					if v <= l.limit {
+						s.add(l, candidate{v, int32(first + j + o)})
+					}
+				}
+				limit = l.limit
+			}
+		}
+		for ; j < count; j++ {
+			if bounds[j] <= l.limit {
+				s.add(l, candidate{bounds[j], int32(first + j)})
+			}
+		}
+	}
+}
+
+func (s *shortlister) add(l *shortlist, c candidate) {
+	if c.index == l.skip {
+		return
+	}
+	l.candidates = append(l.candidates, c)
+	if len(l.candidates) >= l.room {
+		s.thin(l)
+		if len(l.candidates) > l.room/2 { // ties and clusters: rounding cannot tell them apart
+			l.room *= 2
+		}
+	}
+}
+
+// thin lowers the limit to the k-th smallest upper bound, and drops what is above it.
+func (s *shortlister) thin(l *shortlist) {
+	x := s.rows
+	if math.IsInf(l.norm, 1) || len(l.candidates) < s.k {
+		return
+	}
+	s.upper = s.upper[:0]
+	for _, c := range l.candidates {
+		s.upper = append(s.upper, float64(c.bound)+2*x.slack*x.norms[c.index])
+	}
+	least := selectKth(s.upper, s.k-1) + 2*x.slack*l.norm
+	l.limit = math.Nextafter32(float32(least), float32(math.Inf(1)))
+	kept := l.candidates[:0]
+	for _, c := range l.candidates {
+		if c.bound <= l.limit {
+			kept = append(kept, c)
+		}
+	}
+	l.candidates = kept
+}
+
+// decide compares the candidates by direct subtraction.
+func (s *shortlister) decide(l *shortlist, index []int32, distance []float64) {
+	s.thin(l)
+	s.found = s.found[:0]
+	for _, c := range l.candidates {
+		s.found = append(s.found, neighbour64{squared(l.query, s.rows.row(int(c.index))), c.index})
+	}
+	slices.SortFunc(s.found, func(a, b neighbour64) int {
+		if c := cmp.Compare(a.squared, b.squared); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.index, b.index)
+	})
+	for i := range index {
+		index[i], distance[i] = s.found[i].index, math.Sqrt(s.found[i].squared)
+	}
+}
+
+// squared is ‖a-b‖².
+func squared(a, b []float64) float64 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3 float64
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		d0, d1, d2, d3 := a[i]-b[i], a[i+1]-b[i+1], a[i+2]-b[i+2], a[i+3]-b[i+3]
+		s0 += d0 * d0
+		s1 += d1 * d1
+		s2 += d2 * d2
+		s3 += d3 * d3
+	}
+	for ; i < len(a); i++ {
+		d := a[i] - b[i]
+		s0 += d * d
+	}
+	return s0 + s1 + (s2 + s3)
+}
+
+// selectKth returns the value that sorting would put at position k, and reorders v.
+func selectKth(v []float64, k int) float64 {
+	lo, hi := 0, len(v)-1
+	for lo < hi {
+		pivot := v[lo+(hi-lo)/2]
+		i, j := lo, hi
+		for i <= j {
+			for v[i] < pivot {
+				i++
+			}
+			for v[j] > pivot {
+				j--
+			}
+			if i <= j {
+				v[i], v[j] = v[j], v[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			hi = j
+		case k >= i:
+			lo = i
+		default:
+			return v[k]
+		}
+	}
+	return v[lo]
+}
