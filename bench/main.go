@@ -3,6 +3,10 @@
 //	python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -r requirements.txt
 //	go run . -python /tmp/peers/bin/python -data DIR [-weights efficientnet-lite0-57934424.pth]
 //
+// and, with the subcommand training, a step of training with PyTorch's on four works (docs/training.md):
+//
+//	go run . training -python /tmp/peers/bin/python
+//
 // DIR is an MVTec AD category. Each side is a process of its own for every run; figures are medians over rounds, and ratios Blemish/anomalib.
 package main
 
@@ -53,8 +57,16 @@ type figures struct {
 }
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "blemish" {
-		if err := blemishSide(os.Args[2]); err != nil {
+	sides := map[string]func(string) error{"blemish": blemishSide, "training-side": trainingSide}
+	if len(os.Args) == 3 && sides[os.Args[1]] != nil {
+		if err := sides[os.Args[1]](os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "training" {
+		if err := compareTraining(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

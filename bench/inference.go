@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/infer"
+	"github.com/blemish/blemish/knn"
+	"github.com/blemish/blemish/tensor"
+)
+
+// contest is one piece of work for both sides.
+type contest struct {
+	Work string  `json:"work"`
+	Peer string  `json:"peer"`
+	Goal float64 `json:"goal"` // ratio Blemish/peer to stay under
+}
+
+var contests = []contest{
+	{"conv 64@56", "ONNX Runtime", 0.6}, {"conv 128@28", "ONNX Runtime", 0.5}, {"conv 256@14", "ONNX Runtime", 0.7}, {"conv 512@7", "ONNX Runtime", 1},
+	{"vgg16", "ONNX Runtime", 0.7}, {"resnet18", "ONNX Runtime", 0.8}, {"resnet50", "ONNX Runtime", 0.9}, {"wide-resnet50-2", "ONNX Runtime", 0.9},
+	{"efficientnet-lite0", "ONNX Runtime", 1}, {"mobilenet-v2", "ONNX Runtime", 1},
+	{"nearest", "torch", 0.3}, {"nearest", "faiss", 0.8},
+}
+
+// outcome is a contest's figures for a number of threads.
+type outcome struct {
+	contest
+	Threads int     `json:"threads"`
+	Own     float64 `json:"blemish_ms"` // medians
+	Other   float64 `json:"peer_ms"`
+	Ratio   float64 `json:"ratio"`
+}
+
+// inference compares networks, convolutions and nearest neighbours with their peers, a few runs of each side in turn:
+//
+//	go run . inference -python /tmp/peers/bin/python
+//
+// Networks are computed as far as their last feature map, on random weights: VGG-16 for 8 pictures of 64x64, the others for one of 224x224.
+func inference(args []string) error {
+	fl := flag.NewFlagSet("inference", flag.ContinueOnError)
+	python := fl.String("python", "python3", "interpreter with onnxruntime, torch, torchvision, timm and faiss-cpu")
+	rounds := fl.Int("rounds", 7, "turns of each side")
+	runs := fl.Int("runs", 3, "runs a turn")
+	asJSON := fl.Bool("json", false, "print one JSON object a line")
+	only := fl.String("only", "", "works to run whose names contain this")
+	if err := fl.Parse(args); err != nil {
+		return err
+	}
+	peer, err := startPeer(*python, "inference.py")
+	if err != nil {
+		return err
+	}
+	defer peer.stop()
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	if !*asJSON {
+		fmt.Fprintln(w, "work\tpeer\tthreads\tBlemish, ms\tpeer, ms\tratio\tgoal")
+	}
+	for _, c := range contests {
+		if !strings.Contains(c.Work, *only) {
+			continue
+		}
+		run, err := own(c.Work)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Work, err)
+		}
+		for _, threads := range []int{2, 1} {
+			o := outcome{contest: c, Threads: threads}
+			var ours, theirs []float64
+			run(threads) // warm up
+			for range *rounds {
+				ms, err := peer.time(c, threads, *runs)
+				if err != nil {
+					return fmt.Errorf("%s: %w", c.Work, err)
+				}
+				theirs = append(theirs, ms...)
+				for range *runs {
+					time.Sleep(40 * time.Millisecond)
+					start := time.Now()
+					run(threads)
+					ours = append(ours, 1e3*time.Since(start).Seconds())
+				}
+			}
+			o.Own, o.Other = middle(ours), middle(theirs)
+			o.Ratio = o.Own / o.Other
+			if *asJSON {
+				if err := json.NewEncoder(os.Stdout).Encode(o); err != nil {
+					return err
+				}
+				continue
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\t%.3g\t%.3g\t%.2f\t%g\n", c.Work, c.Peer, threads, o.Own, o.Other, o.Ratio, c.Goal)
+		}
+	}
+	return w.Flush()
+}
+
+func middle(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+// own prepares Blemish's side of a work.
+func own(work string) (func(threads int), error) {
+	ctx := context.Background()
+	rng := rand.New(rand.NewPCG(1, 0))
+	normal := func(shape ...int) *tensor.Tensor {
+		t := tensor.New(shape...)
+		for i := range t.Data {
+			t.Data[i] = float32(rng.NormFloat64())
+		}
+		return t
+	}
+	if work == "nearest" {
+		index, queries := knn.NewIndex(normal(16384, 384).Data, 384), normal(1024, 384)
+		return func(threads int) {
+			if _, err := index.Nearest(ctx, queries.Data, threads); err != nil {
+				panic(err)
+			}
+		}, nil
+	}
+	g, x := (*infer.Graph)(nil), (*tensor.Tensor)(nil)
+	if size, ok := strings.CutPrefix(work, "conv "); ok {
+		c, s, _ := strings.Cut(size, "@")
+		channels, err := strconv.Atoi(c)
+		if err != nil {
+			return nil, err
+		}
+		side, err := strconv.Atoi(s)
+		if err != nil {
+			return nil, err
+		}
+		var in infer.Value
+		g, in = infer.NewGraph(channels)
+		g.Tap("out", g.Conv(in, infer.Conv{Name: "conv", Out: channels, Kernel: 3, Pad: 1, Bias: infer.WithBias}))
+		x = normal(1, channels, side, side)
+	} else {
+		spec, err := backbone.Lookup(work)
+		if err != nil {
+			return nil, err
+		}
+		g, x = spec.Graph(), normal(1, 3, 224, 224)
+		if work == "vgg16" {
+			x = normal(8, 3, 64, 64)
+		}
+	}
+	taps := g.Taps()
+	last := []string{taps[len(taps)-1].Name}
+	params, err := g.Params(last)
+	if err != nil {
+		return nil, err
+	}
+	weights := map[string]*tensor.Tensor{}
+	for _, p := range params {
+		t := normal(p.Shape...)
+		scale := float32(1)
+		if len(p.Shape) == 4 {
+			scale = float32(math.Sqrt(2 / float64(p.Shape[1]*p.Shape[2]*p.Shape[3])))
+		}
+		for i, v := range t.Data {
+			t.Data[i] = v * scale
+			if strings.HasSuffix(p.Name, "running_var") {
+				t.Data[i] = 1
+			}
+		}
+		weights[p.Name] = t
+	}
+	n, err := infer.Compile(g, func(name string) (*tensor.Tensor, error) { return weights[name], nil }, last)
+	if err != nil {
+		return nil, err
+	}
+	return func(threads int) {
+		if _, err := n.Run(ctx, x, threads); err != nil {
+			panic(err)
+		}
+	}, nil
+}
+
+// peer is a process that answers lines of JSON.
+type peer struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startPeer(python, script string) (*peer, error) {
+	p := &peer{cmd: exec.Command(python, script)}
+	p.cmd.Stderr = io.Discard
+	var err error
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewReader(out)
+	return p, p.cmd.Start()
+}
+
+func (p *peer) time(c contest, threads, runs int) ([]float64, error) {
+	if err := json.NewEncoder(p.in).Encode(map[string]any{"work": c.Work, "peer": c.Peer, "threads": threads, "runs": runs}); err != nil {
+		return nil, err
+	}
+	line, err := p.out.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("the peer stopped: %w (run it by hand to see why)", err)
+	}
+	var answer struct{ MS []float64 }
+	return answer.MS, json.Unmarshal(line, &answer)
+}
+
+func (p *peer) stop() {
+	p.in.Close()
+	p.cmd.Wait()
+}
