@@ -117,8 +117,8 @@ func trainingDuel(python string, work trainingWork, job trainingJob, rounds int)
 	}
 	seconds := func(f trainingFigures) float64 { return f.Seconds }
 	peak := func(f trainingFigures) float64 { return f.PeakMiB }
-	row.Time = middle(row.Blemish, seconds) / middle(row.PyTorch, seconds)
-	row.Memory = middle(row.Blemish, peak) / middle(row.PyTorch, peak)
+	row.Time = trainingMedian(row.Blemish, seconds) / trainingMedian(row.PyTorch, seconds)
+	row.Memory = trainingMedian(row.Blemish, peak) / trainingMedian(row.PyTorch, peak)
 	return row, nil
 }
 
@@ -135,8 +135,8 @@ func trainingProcess(args ...string) (f trainingFigures, err error) {
 	return f, json.Unmarshal(lines[len(lines)-1], &f)
 }
 
-// middle is the median, of an even number the mean of the two in the middle.
-func middle(all []trainingFigures, f func(trainingFigures) float64) float64 {
+// trainingMedian is the median, of an even number the mean of the two in the middle.
+func trainingMedian(all []trainingFigures, f func(trainingFigures) float64) float64 {
 	var v []float64
 	for _, x := range all {
 		v = append(v, f(x))
@@ -152,8 +152,8 @@ func (t *trainingTable) print() error {
 	seconds := func(f trainingFigures) float64 { return f.Seconds }
 	peak := func(f trainingFigures) float64 { return f.PeakMiB }
 	for _, r := range t.Rows {
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.3f\t%.1f\t%.0f\t%.0f\t%.3f\t\n", r.Work, r.Threads, 1e3*middle(r.Blemish, seconds), 1e3*middle(r.PyTorch, seconds),
-			r.Time, r.Goal, middle(r.Blemish, peak), middle(r.PyTorch, peak), r.Memory)
+		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.3f\t%.1f\t%.0f\t%.0f\t%.3f\t\n", r.Work, r.Threads, 1e3*trainingMedian(r.Blemish, seconds), 1e3*trainingMedian(r.PyTorch, seconds),
+			r.Time, r.Goal, trainingMedian(r.Blemish, peak), trainingMedian(r.PyTorch, peak), r.Memory)
 	}
 	if err := w.Flush(); err != nil {
 		return err
