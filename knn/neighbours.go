@@ -27,8 +27,8 @@ type Rows struct {
 }
 
 const (
-	rowsAtOnce    = 512 // of a chunk
-	queriesAtOnce = 192 // with a chunk's products, they fit the second cache
+	rowsAtOnce    = 256 // of a chunk
+	queriesAtOnce = 384 // with a chunk's products, they fit the second cache
 	// farAway is the length of a scaled query for which single precision tells nothing about rows shorter than 1.
 	farAway = 1 << 40
 )
