@@ -22,6 +22,8 @@ type Method struct {
 
 var methods = []Method{
 	method("autoencoder", "error of a network that gives rows back through a narrow layer", DefaultAutoencoder, openAutoencoder),
+	method("lof", "density around a row beside that around its neighbours (local outlier factor)", DefaultLOF, openLOF),
+	method("knn", "distance from the k nearest neighbours", DefaultKNN, openKNN),
 }
 
 // Methods lists every method.

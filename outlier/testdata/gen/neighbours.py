@@ -1,0 +1,123 @@
+"""Goldens of the detectors by neighbours, trees and support vectors: run in outlier/testdata/neighbours.
+
+scikit-learn 1.9.1, pyod 3.6.7, numpy, scipy; seeds below. Values of the data are rounded to three decimals, so that JSON holds them exactly.
+"""
+
+import json
+import warnings
+
+import numpy as np
+from pyod.models.knn import KNN
+from scipy.spatial.distance import cdist
+from sklearn.ensemble import IsolationForest
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.svm import OneClassSVM
+
+warnings.filterwarnings("ignore")
+rng = np.random.default_rng(20260)
+tidy = lambda x: np.round(x, 3) + 0.0
+
+
+def sets():
+    normal = rng.normal(size=(150, 5))
+    normal[:6] += 5
+    yield "normal", normal, rng.normal(size=(15, 5)) * 2
+    yield "ties", rng.integers(0, 5, size=(120, 2)), rng.integers(-1, 7, size=(15, 2))
+    yield "duplicates", np.repeat(rng.normal(size=(6, 3)), [30, 1, 25, 22, 2, 10], axis=0), rng.normal(size=(15, 3))
+    constant = rng.normal(size=(80, 4))
+    constant[:, 1] = 3
+    constant[:, 3] = 0
+    yield "constant columns", constant, np.c_[rng.normal(size=15), np.full(15, 3), rng.normal(size=15), np.r_[np.zeros(10), np.ones(5)]]
+    yield "more columns than rows", rng.normal(size=(12, 40)), rng.normal(size=(10, 40))
+    yield "two rows", np.array([[0.0, 1, 2], [1, 1, 4]]), rng.normal(size=(6, 3))
+    yield "far away", 1e4 + rng.normal(size=(100, 3)), 1e4 + rng.normal(size=(15, 3))
+    yield "skewed", np.exp(rng.normal(size=(150, 4)) * 1.5), np.exp(rng.normal(size=(15, 4)) * 1.5)
+
+
+data = [(name, tidy(x.astype(float)), tidy(q.astype(float))) for name, x, q in sets()]
+
+
+def write(name, value):
+    with open(name, "w") as f:
+        json.dump(value, f, separators=(",", ":"))
+        f.write("\n")
+
+
+write("sets.json", [{"name": n, "cols": x.shape[1], "rows": x.ravel().tolist(), "queries": q.ravel().tolist()} for n, x, q in data])
+
+
+def lof():
+    """scikit-learn leaves open which of equally near neighbours count. Distances given to it are tilted by 5e-16 an index: the lowest does."""
+    out = []
+    for name, x, q in data:
+        for k in (3, 20):
+            tilt = 1 + 5e-16 * np.arange(len(x))
+            d, dq = cdist(x, x) * tilt, cdist(q, x) * tilt
+            own = LocalOutlierFactor(k, metric="precomputed", contamination=0.1).fit(d)
+            new = LocalOutlierFactor(k, metric="precomputed", novelty=True).fit(d)
+            case = {"set": name, "k": k, "rank": (-own.negative_outlier_factor_).tolist(), "threshold": -own.offset_,
+                    "score": (-new.score_samples(dq)).tolist(), "auto": -new.offset_}
+            if name in ("normal", "skewed"):  # without ties: the usual way gives the same
+                usual = LocalOutlierFactor(k, algorithm="kd_tree").fit(x)
+                np.testing.assert_allclose(usual.negative_outlier_factor_, own.negative_outlier_factor_, rtol=1e-9)
+            out.append(case)
+    return out
+
+
+def knn():
+    out = []
+    for name, x, q in data:
+        for method in ("largest", "mean", "median"):
+            m = KNN(n_neighbors=min(4, len(x) - 1), method=method, algorithm="ball_tree").fit(x)
+            out.append({"set": name, "method": method, "k": min(4, len(x) - 1), "rank": m.decision_scores_.tolist(), "score": m.decision_function(q).tolist(),
+                        "threshold": m.threshold_})
+    return out
+
+
+def forest():
+    """A few trees of scikit-learn's, as it keeps them."""
+    out = []
+    for name, x, q in data:
+        f = IsolationForest(n_estimators=5, max_samples=min(64, len(x)), max_features=0.75, contamination=0.1, random_state=3).fit(x)
+        trees = [{"left": t.tree_.children_left.tolist(), "right": t.tree_.children_right.tolist(),
+                  "feature": [int(c[v]) if v >= 0 else -1 for v in t.tree_.feature], "threshold": t.tree_.threshold.tolist(),
+                  "samples": t.tree_.n_node_samples.tolist()} for t, c in zip(f.estimators_, f.estimators_features_)]
+        out.append({"set": name, "samples": f.max_samples_, "trees": trees, "fitted": (-f.score_samples(x)).tolist(),
+                    "score": (-f.score_samples(q)).tolist(), "threshold": -f.offset_})
+    return out
+
+
+def support():
+    out = []
+    for name, x, q in data:
+        for c in ({}, {"nu": 0.1, "gamma": 0.3}, {"gamma": "auto", "nu": 0.9}, {"kernel": "linear"}, {"kernel": "poly", "coef0": 1.0, "degree": 2, "nu": 0.3},
+                  {"kernel": "sigmoid", "gamma": 0.05, "coef0": 0.2, "nu": 0.4}, {"shrinking": False, "nu": 0.2}):
+            m = OneClassSVM(**c).fit(x)
+            alpha = np.zeros(len(x))
+            alpha[m.support_] = m.dual_coef_[0]
+            out.append({"set": name, "config": c, "alpha": alpha.tolist(), "offset": float(m.offset_[0]), "score": (-m.score_samples(q)).tolist()})
+    return out
+
+
+def gradient():
+    """Rows in their own order, so that scikit-learn's random numbers do not matter; Nystroem from all rows, for the same reason."""
+    out = []
+    for name, x, q in data:
+        if name in ("far away", "skewed"):  # plain gradient descent overflows, or wanders, on columns of such sizes
+            continue
+        for c in ({}, {"nu": 0.1}, {"average": 10, "nu": 0.2}, {"learning_rate": "constant", "eta0": 0.01}, {"learning_rate": "invscaling", "eta0": 0.1, "power_t": 0.4},
+                  {"learning_rate": "adaptive", "eta0": 0.05, "nu": 0.3}, {"fit_intercept": False}):
+            m = SGDOneClassSVM(shuffle=False, **c).fit(x)
+            out.append({"set": name, "config": c, "coef": m.coef_.ravel().tolist(), "offset": float(m.offset_[0]), "epochs": m.n_iter_,
+                        "score": (-m.score_samples(q)).tolist()})
+        n = Nystroem(kernel="rbf", gamma=0.2, n_components=len(x), random_state=0).fit(x)
+        m = SGDOneClassSVM(shuffle=False).fit(n.transform(x))
+        out.append({"set": name, "config": {"feature_map": "nystroem", "gamma": 0.2, "n_components": len(x)}, "offset": float(m.offset_[0]), "epochs": m.n_iter_,
+                    "coef": None, "score": (-m.score_samples(n.transform(q))).tolist()})
+    return out
+
+
+for name, make in (("lof", lof), ("knn", knn), ("iforest", forest), ("ocsvm", support), ("sgd_ocsvm", gradient)):
+    write(name + ".json", make())
