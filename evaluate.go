@@ -51,6 +51,9 @@ func (m *Model) Evaluate(ctx context.Context, labelled Source, opts *Options) (*
 	if unmasked > 0 {
 		e.note("%d defective pictures have no mask: they count as pictures, not as pixels", unmasked)
 	}
+	if c, err := m.Classifier(); err == nil {
+		e.classified(c.Classes)
+	}
 	return e, e.measure(pixels)
 }
 
@@ -71,7 +74,7 @@ func (e *Evaluation) note(format string, args ...any) {
 func (e *Evaluation) add(s Scored) {
 	e.Pictures = append(e.Pictures, ScoredPicture{
 		Path: s.Picture.Path, Kind: s.Picture.Kind, Defective: s.Picture.Defective,
-		Score: s.Result.Score, PValue: s.Result.PValue, Anomalous: s.Result.Anomalous,
+		Score: s.Result.Score, PValue: s.Result.PValue, Anomalous: s.Result.Anomalous, Class: s.Result.Class,
 	})
 	switch {
 	case s.Picture.Defective && s.Result.Anomalous:
@@ -174,6 +177,9 @@ func (e *Evaluation) imageMetrics(pictures []ScoredPicture) (ImageMetrics, error
 		return m, err
 	}
 	m.BalancedAccuracy = &balanced
+	c := metric.Confuse(scores, labels, *e.Threshold)
+	accuracy := float64(c.TP+c.TN) / float64(len(scores))
+	m.Accuracy = &accuracy
 	return m, nil
 }
 

@@ -10,6 +10,7 @@ type Evaluation struct {
 	Threshold  *float64                    `json:"threshold"` // nil where the model is uncalibrated
 	Counts     Counts                      `json:"counts"`    // at Threshold; without one every picture counts as good
 	MsPerImage float64                     `json:"ms_per_image"`
+	Class      *ClassEvaluation            `json:"class,omitempty"` // of a classifier
 	Notes      []string                    `json:"notes,omitempty"`
 
 	Pictures []ScoredPicture `json:"-"` // in the set's order
@@ -20,7 +21,16 @@ type ImageMetrics struct {
 	AUROC            *float64 `json:"auroc"`
 	AP               *float64 `json:"ap"`
 	F1Max            *float64 `json:"f1max"`
-	BalancedAccuracy *float64 `json:"balanced_accuracy"` // at the stored threshold
+	Accuracy         *float64 `json:"accuracy"`          // at the stored threshold
+	BalancedAccuracy *float64 `json:"balanced_accuracy"` // likewise
+}
+
+// ClassEvaluation judges a classifier's most probable classes.
+type ClassEvaluation struct {
+	Classes          []string `json:"classes"`
+	Confusion        [][]int  `json:"confusion"` // a row for the truth, a column for the verdict
+	Accuracy         float64  `json:"accuracy"`
+	BalancedAccuracy float64  `json:"balanced_accuracy"` // mean of the classes' own
 }
 
 // PixelMetrics judge anomaly maps against masks, pixel by pixel at the pictures' own size.
@@ -55,4 +65,5 @@ type ScoredPicture struct {
 	Score     float64
 	PValue    float64 // share of good pictures expected to score at least this much; NaN where uncalibrated
 	Anomalous bool    // the verdict at the stored threshold
+	Class     string  // a classifier's verdict; "" for other methods
 }

@@ -22,6 +22,8 @@ type BackboneInfo struct {
 	Name   string   `json:"name"`
 	Layers []string `json:"layers"`
 	Digest string   `json:"digest"` // SHA-256 over the names, shapes and values of the weights used
+
+	Weights string `json:"weights,omitempty"` // "none" where they were random; else pretrained
 }
 
 // Provenance is where a model comes from. It holds no time and no machine, so that the same training gives the same file.

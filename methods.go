@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/detect/classifier"
 	"github.com/blemish/blemish/detect/padim"
 	"github.com/blemish/blemish/detect/patchcore"
 	"github.com/blemish/blemish/fault"
@@ -29,6 +30,13 @@ var methods = []Method{
 		defaults: func() detect.Trainer { return patchcore.DefaultConfig() },
 		parse:    parseConfig(patchcore.DefaultConfig),
 		open:     patchcore.Open,
+	},
+	{
+		Name:     ClassifierMethod,
+		Summary:  "probability of a defect, by a network whose last layers learn from labelled pictures; see --preset",
+		defaults: func() detect.Trainer { return classifier.DefaultConfig() },
+		parse:    parseConfig(classifier.DefaultConfig),
+		open:     classifier.Open,
 	},
 	{
 		Name:     "padim",

@@ -37,6 +37,9 @@ type Result struct {
 	Map       *tensor.Tensor  // (H,W) raw anomaly map at the picture's own size
 	Regions   []metric.Region // where Map is above the pixel threshold, in the picture's own pixels
 	Elapsed   time.Duration   // from decoded picture to result
+
+	Class         string    // a classifier's verdict, the most probable class; "" for other methods
+	Probabilities []float32 // of its classes, by label
 }
 
 // Score judges one picture with all of the workers.
@@ -55,6 +58,7 @@ func (m *Model) score(ctx context.Context, picture Picture, workers int) (Result
 		return Result{}, err
 	}
 	r := Result{Path: picture.Path, Score: float64(scored[0].Score)}
+	m.name(&r, scored[0].Classes)
 	if scored[0].Map != nil {
 		r.Map = geometry.MapBack(scored[0].Map)
 	}

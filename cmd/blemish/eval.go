@@ -83,5 +83,10 @@ func (f *evalFlags) run(ctx context.Context, c console, file, dir string) error 
 	if f.json {
 		return json.NewEncoder(c.out).Encode(evaluation)
 	}
+	if evaluation.Class != nil {
+		if err := report.WriteClasses(c.out, *evaluation.Class); err != nil {
+			return err
+		}
+	}
 	return report.WriteTable(c.out, []report.Section{section})
 }

@@ -22,6 +22,7 @@ type trainFlags struct {
 	seed                                                         uint64
 	rate                                                         float64
 	folds                                                        int
+	classifier                                                   classifierFlags
 }
 
 func newTrain(c console) *cobra.Command {
@@ -57,6 +58,7 @@ Which one was recognised is said. Only good pictures are learned from.
 	fl.StringVar(&f.calibration, "calibration", "auto", "auto, split (hold good pictures out), cross (folds), or none")
 	fl.IntVar(&f.folds, "folds", blemish.DefaultFolds, "folds of cross calibration")
 	fl.StringVar(&f.cleanClass, "clean-class", "", "name of the class folder that holds good pictures")
+	f.classifier.add(cmd)
 	complete(cmd, "method", methodNames()...)
 	complete(cmd, "backbone", backbone.Names()...)
 	complete(cmd, "resize", string(transform.Shorter), string(transform.Letterbox), string(transform.Exact), string(transform.None))
@@ -133,6 +135,12 @@ func (f *trainFlags) config() (blemish.Config, error) {
 }
 
 func (f *trainFlags) run(ctx context.Context, c console, dir string) error {
+	if f.method == blemish.ClassifierMethod {
+		return f.runClassifier(ctx, c, dir)
+	}
+	if err := f.classifier.unused(f.method); err != nil {
+		return err
+	}
 	config, err := f.config()
 	if err != nil {
 		return err

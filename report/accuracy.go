@@ -1,0 +1,77 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/blemish/blemish"
+)
+
+// AccuracyCurve draws a classifier's training and validation accuracy after every epoch.
+func AccuracyCurve(history []blemish.Epoch) (*Chart, error) {
+	if len(history) == 0 {
+		return nil, errors.New("no epochs to draw")
+	}
+	p := newPlot()
+	p.X.Label.Text, p.Y.Label.Text = "epoch", "accuracy, %"
+	addGrid(p)
+	var train, valid plotter.XYs
+	lowest := 100.0
+	for i, e := range history {
+		train = append(train, plotter.XY{X: float64(i + 1), Y: 100 * e.Train})
+		valid = append(valid, plotter.XY{X: float64(i + 1), Y: 100 * e.Valid})
+		lowest = min(lowest, 100*e.Train, 100*e.Valid)
+	}
+	a := line(train, draw.LineStyle{Color: goodColor, Width: 1.8})
+	b := line(valid, draw.LineStyle{Color: badColor, Width: 1.8})
+	p.Add(a, b)
+	p.Legend.Add("training", a)
+	p.Legend.Add("validation", b)
+	p.Legend.Top = false
+	p.X.Min, p.X.Max = 1, float64(max(2, len(history)))
+	p.Y.Max, p.Y.Min = 100, float64(int(max(0, lowest-5))/5*5)
+	step := max(1, (len(history)+4)/5)
+	ticks := plot.ConstantTicks{}
+	for e := 1; e <= len(history); e += step {
+		ticks = append(ticks, plot.Tick{Value: float64(e), Label: fmt.Sprint(e)})
+	}
+	p.X.Tick.Marker = ticks
+	last := history[len(history)-1]
+	return &Chart{
+		Title: "Accuracy",
+		Text: fmt.Sprintf("Accuracy after each of %d epochs: training from %.2f %% to %.2f %%, validation from %.2f %% to %.2f %%.", len(history),
+			100*history[0].Train, 100*last.Train, 100*history[0].Valid, 100*last.Valid),
+		plot: p,
+	}, nil
+}
+
+// WriteClasses writes how often a classifier was right, and its confusion matrix, as text: a row for the truth, a column for the verdict.
+func WriteClasses(w io.Writer, c blemish.ClassEvaluation) error {
+	var out strings.Builder
+	fmt.Fprintf(&out, "accuracy %.2f %%, balanced accuracy %.2f %%\n", 100*c.Accuracy, 100*c.BalancedAccuracy)
+	width := len("truth")
+	for _, name := range c.Classes {
+		width = max(width, len([]rune(name)))
+	}
+	cell := func(s string) { fmt.Fprintf(&out, "  %*s", width, s) }
+	fmt.Fprintf(&out, "%-*s", width, "truth")
+	for _, name := range c.Classes {
+		cell(printable(name))
+	}
+	out.WriteString("\n")
+	for k, row := range c.Confusion {
+		fmt.Fprintf(&out, "%-*s", width, printable(c.Classes[k]))
+		for _, n := range row {
+			cell(fmt.Sprint(n))
+		}
+		out.WriteString("\n")
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
