@@ -138,8 +138,11 @@ func (t *Tape) startFromBias(dst []float32, b *Var, n, channels int) {
 	for i := range n * channels {
 		v := b.Value.Data[i%channels]
 		row := dst[i*plane : (i+1)*plane]
-		for j := range row {
+		for j := range min(16, plane) {
 			row[j] = v
+		}
+		for n := 16; n < plane; n *= 2 { // the rest in ever larger copies
+			copy(row[n:], row[:n])
 		}
 	}
 }
@@ -232,6 +235,10 @@ func (t *Tape) slideBack(dx, dy, w []float32, s sliding, accumulate bool) {
 		rows := newPhase(0, s.kh, s.in.H, s.Pad.Top, s.Window)
 		columns := newPhase(0, s.kw, s.in.W, s.Pad.Left, s.Window)
 		t.slidePhase(dx, dy, w, s, rows, columns, accumulate)
+		return
+	}
+	if s.Groups == 1 {
+		t.slideApart(dx, dy, w, s, accumulate)
 		return
 	}
 	for py := range s.Stride {

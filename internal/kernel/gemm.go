@@ -25,10 +25,25 @@ type product struct {
 	tasks      []productTask
 }
 
-// panels packs rows k0..k1 and columns j..j+n of B as (roundUp(k1-k0, 4), width), zero beyond n and k1.
+// panels packs rows r.k0..r.k1 of some panels of B, each as (roundUp(k1-k0, 4), its width), zero beyond its columns and k1. dst holds them
+// size apart.
 type panels interface {
-	pack(dst []float32, width, j, n, k0, k1 int)
+	pack(dst []float32, size int, r packing)
 }
+
+// packing says which part of B to pack: panels j0..j1 of width columns, the last one of what is left of total, and rows k0..k1.
+type packing struct{ width, total, j0, j1, k0, k1 int }
+
+// panel is the first column of panel j, how many it has, and how many it is packed as: whole blocks.
+func (r *packing) panel(j int) (first, n, width int) {
+	first = j * r.width
+	n = min(r.width, r.total-first)
+	return first, n, roundUp(n, Block)
+}
+
+// packedTogether is how many rows are packed for all panels before the next ones: neighbouring panels read on where the last one stopped,
+// while these rows' pages and cache lines are at hand.
+const packedTogether = 32
 
 // productTask is what one goroutine needs.
 type productTask struct {
@@ -98,10 +113,7 @@ func (p *product) block(s *set, t *productTask, j0, j1, r0, r1 int) {
 	}
 	for k0 := 0; k0 < p.k; k0 += depth {
 		k1 := min(p.k, k0+depth)
-		for j := j0; j < j1; j++ {
-			n := min(width, total-j*width)
-			p.b.pack(t.b[(j-j0)*size:], roundUp(n, Block), j*width, n, k0, k1)
-		}
+		p.b.pack(t.b, size, packing{width, total, j0, j1, k0, k1})
 		for r := r0; r < r1; {
 			tile := s.tileFor(r1 - r)
 			for j := j0; j < j1; j++ {
@@ -217,7 +229,7 @@ func MatMul(workers int, c []float32, a, b Matrix, accumulate bool) {
 	defer products.Put(p)
 	p.m, p.k, p.images, p.cols, p.channels, p.c, p.accumulate = m, k, 1, n, m, c, accumulate
 	p.rowsOf(workers, a)
-	p.plain.m = b
+	p.plain.of(b)
 	p.b = &p.plain
 	p.run(workers)
 	p.forget()
@@ -283,31 +295,87 @@ func transpose(dst, src []float32, r0, r1, k, m, pitch int) {
 	}
 }
 
-type matrixPanels struct{ m Matrix }
+// Transpose sets dst (columns, rows) to src (rows, columns).
+func Transpose(workers int, dst, src []float32, rows, columns int) {
+	const together = 64
+	if rows*columns < smallWork {
+		transpose(dst, src, 0, columns, rows, columns, rows)
+		return
+	}
+	parallel.For(workers, (columns+together-1)/together, func(i int) {
+		transpose(dst, src, i*together, min(columns, (i+1)*together), rows, columns, rows)
+	})
+}
 
-func (b *matrixPanels) pack(dst []float32, width, j, n, k0, k1 int) {
-	dst = dst[:roundUp(k1-k0, 4)*width]
-	if b.m.T { // B's column is a row of the matrix
-		if n < width {
-			clear(dst)
-		}
-		clear(dst[(k1-k0)*width:])
-		pitch := b.m.Cols
-		for i := range n {
-			row := b.m.Data[(j+i)*pitch+k0 : (j+i)*pitch+k1]
-			at := i
-			for _, v := range row {
-				dst[at] = v
-				at += width
-			}
+type matrixPanels struct {
+	m        Matrix
+	offsets  []int64 // of rows, in bytes
+	copyRows func(dst, src *float32, offsets *int64, steps, pitch, n int)
+}
+
+// of makes the panels those of m.
+func (b *matrixPanels) of(m Matrix) {
+	b.m, b.copyRows = m, use().copyRows
+	if m.T {
+		return
+	}
+	b.offsets = b.offsets[:0]
+	for k := range packedTogether {
+		b.offsets = append(b.offsets, int64(4*k*m.Cols))
+	}
+}
+
+func (b *matrixPanels) pack(dst []float32, size int, r packing) {
+	if b.m.T {
+		for j := r.j0; j < r.j1; j++ {
+			b.packColumns(dst[(j-r.j0)*size:], j, r)
 		}
 		return
 	}
 	pitch := b.m.Cols
-	for k := k0; k < k1; k++ {
-		row := dst[(k-k0)*width:][:width]
-		copy(row[:n], b.m.Data[k*pitch+j:][:n])
-		clear(row[n:])
+	for k := r.k0; k < r.k1; k += packedTogether {
+		steps := min(packedTogether, r.k1-k)
+		for j := r.j0; j < r.j1; j++ {
+			first, n, width := r.panel(j)
+			to := dst[(j-r.j0)*size+(k-r.k0)*width:][:steps*width]
+			if n == width {
+				b.copyRows(&to[0], &b.m.Data[k*pitch+first], &b.offsets[0], steps, 4*width, n)
+				continue
+			}
+			for i := range steps {
+				row := to[i*width:][:width]
+				copy(row[:n], b.m.Data[(k+i)*pitch+first:][:n])
+				clear(row[n:])
+			}
+		}
+	}
+	r.pad(dst, size)
+}
+
+// pad clears the rows that make k1-k0 a multiple of 4.
+func (r *packing) pad(dst []float32, size int) {
+	for j := r.j0; j < r.j1; j++ {
+		_, _, width := r.panel(j)
+		clear(dst[(j-r.j0)*size+(r.k1-r.k0)*width:][:(roundUp(r.k1-r.k0, 4)-(r.k1-r.k0))*width])
+	}
+}
+
+// packColumns packs panel j of a matrix that is read transposed: B's column is a row of it.
+func (b *matrixPanels) packColumns(dst []float32, j int, r packing) {
+	first, n, width := r.panel(j)
+	k0, k1 := r.k0, r.k1
+	dst = dst[:roundUp(k1-k0, 4)*width]
+	if n < width {
+		clear(dst)
 	}
 	clear(dst[(k1-k0)*width:])
+	pitch := b.m.Cols
+	for i := range n {
+		row := b.m.Data[(first+i)*pitch+k0 : (first+i)*pitch+k1]
+		at := i
+		for _, v := range row {
+			dst[at] = v
+			at += width
+		}
+	}
 }

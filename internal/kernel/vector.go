@@ -71,3 +71,35 @@ func Moments(x, y []float32, shiftX, shiftY float32) (sum, product float64) {
 	}
 	return sum, product
 }
+
+// Deinterleave sets even to x's values 0, 2, … and odd to its values 1, 3, ….
+func Deinterleave(even, odd, x []float32) {
+	for len(x) >= 8 && len(even) >= 4 && len(odd) >= 4 {
+		even[0], odd[0], even[1], odd[1] = x[0], x[1], x[2], x[3]
+		even[2], odd[2], even[3], odd[3] = x[4], x[5], x[6], x[7]
+		even, odd, x = even[4:], odd[4:], x[8:]
+	}
+	for i, v := range x {
+		if i%2 == 0 {
+			even[i/2] = v
+		} else {
+			odd[i/2] = v
+		}
+	}
+}
+
+// Interleave sets dst's values 0, 2, … to even and its values 1, 3, … to odd.
+func Interleave(dst, even, odd []float32) {
+	for len(dst) >= 8 && len(even) >= 4 && len(odd) >= 4 {
+		dst[0], dst[1], dst[2], dst[3] = even[0], odd[0], even[1], odd[1]
+		dst[4], dst[5], dst[6], dst[7] = even[2], odd[2], even[3], odd[3]
+		even, odd, dst = even[4:], odd[4:], dst[8:]
+	}
+	for i := range dst {
+		if i%2 == 0 {
+			dst[i] = even[i/2]
+		} else {
+			dst[i] = odd[i/2]
+		}
+	}
+}

@@ -43,6 +43,10 @@ func (p *Planes) fill(x []float32, i int, in Shape2D, top, left int) {
 	src := x[i*in.H*in.W:][:in.H*in.W]
 	dst := p.Data[i*p.channel():][:p.channel()]
 	s := p.Stride
+	if s == 2 {
+		p.fillPairs(src, dst, in, top, left)
+		return
+	}
 	for ry := range s {
 		for rx := range s {
 			// columns q of the phase whose x = q·s+rx-left lies in the picture
@@ -77,6 +81,36 @@ func (p *Planes) fill(x []float32, i int, in Shape2D, top, left int) {
 	}
 }
 
+// fillPairs is fill for a stride of 2: the two phases of columns are told apart in one pass over a row.
+func (p *Planes) fillPairs(src, dst []float32, in Shape2D, top, left int) {
+	for ry := range 2 {
+		for r := range p.H {
+			rows := [2][]float32{dst[(ry*2*p.H+r)*p.W:][:p.W], dst[((ry*2+1)*p.H+r)*p.W:][:p.W]}
+			y := 2*r + ry - top
+			if y < 0 || y >= in.H {
+				clear(rows[0])
+				clear(rows[1])
+				continue
+			}
+			from := src[y*in.W:][:in.W]
+			// the picture's first column has place left of both phases together: cut what lies before 0, and after the last
+			at := left
+			if at < 0 {
+				from, at = from[min(-at, in.W):], 0
+			}
+			from = from[:max(0, min(len(from), 2*p.W-at))]
+			even, odd := rows[at%2], rows[1-at%2] // of the picture's columns from here on
+			e, o := at/2, (at+1)/2
+			ends := [2]int{e + (len(from)+1)/2, o + len(from)/2}
+			clear(even[:e])
+			clear(odd[:o])
+			clear(even[ends[0]:])
+			clear(odd[ends[1]:])
+			Deinterleave(even[e:ends[0]], odd[o:ends[1]], from)
+		}
+	}
+}
+
 // Tap is one position of a window: which phase it reads, from which row and column on.
 type Tap struct{ Phase, Row, Column int }
 
@@ -104,22 +138,34 @@ type windowPanels struct {
 	copyRows func(dst, src *float32, offsets *int64, steps, pitch, n int)
 }
 
-func (b *windowPanels) pack(dst []float32, width, j, n, k0, k1 int) {
-	dst = dst[:roundUp(k1-k0, 4)*width]
-	if n < width {
-		clear(dst)
-	} else {
-		clear(dst[(k1-k0)*width:])
+func (b *windowPanels) pack(dst []float32, size int, r packing) {
+	if j := r.j1 - 1; j*r.width+r.width > r.total { // the last panel is not full
+		_, _, width := r.panel(j)
+		clear(dst[(j-r.j0)*size:][:(r.k1-r.k0)*width])
 	}
 	plane := b.out.H * b.out.W
-	for column := 0; column < n; {
-		image, at := (j+column)/plane, (j+column)%plane
-		y, x := at/b.out.W, at%b.out.W
-		length := min(n-column, b.out.W-x)
-		from := &b.p.Data[(image*b.p.C+b.channel)*b.p.channel()+y*b.p.W+x]
-		b.copyRows(&dst[column], from, &b.offsets[k0], k1-k0, 4*width, length)
-		column += length
+	for k := r.k0; k < r.k1; k += packedTogether {
+		offsets := b.offsets[k:min(k+packedTogether, r.k1)]
+		for j := r.j0; j < r.j1; j++ {
+			first, n, width := r.panel(j)
+			to := dst[(j-r.j0)*size+(k-r.k0)*width:]
+			image, at := first/plane, first%plane
+			y, x := at/b.out.W, at%b.out.W
+			for column := 0; column < n; {
+				length := min(n-column, b.out.W-x)
+				from := &b.p.Data[(image*b.p.C+b.channel)*b.p.channel()+y*b.p.W+x]
+				b.copyRows(&to[column], from, &offsets[0], len(offsets), 4*width, length)
+				column += length
+				if x += length; x == b.out.W {
+					x = 0
+					if y++; y == b.out.H {
+						y, image = 0, image+1
+					}
+				}
+			}
+		}
 	}
+	r.pad(dst, size)
 }
 
 // Correlation slides filters over planes: y[n,At+i] = Σ Weights[i,c,t] · Planes[n,First+c] under tap t, for i < M and c < C.
