@@ -3,6 +3,7 @@ package blemish
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/blemish/blemish/backbone"
 	"github.com/blemish/blemish/detect"
@@ -14,7 +15,7 @@ import (
 type Config struct {
 	Method        string            // "patchcore" if empty
 	MethodOptions json.RawMessage   // JSON object over the method's defaults; see Method.Defaults
-	Backbone      string            // "efficientnet-lite0" if empty, which is embedded
+	Backbone      string            // "efficientnet-lite0" if empty, which is embedded; methods without a backbone take none
 	Layers        []string          // feature taps; the backbone's default taps if empty
 	Preprocess    *transform.Config // DefaultPreprocess of the backbone if nil
 	Seed          uint64            // of every random choice
@@ -25,8 +26,20 @@ type Config struct {
 const (
 	DefaultMethod   = "patchcore"
 	DefaultBackbone = "efficientnet-lite0"
-	DefaultSize     = 256 // pixels of a picture's shorter side
+	DefaultSize     = 256 // pixels of a picture's shorter side, for a backbone
+	PlainSize       = 128 // likewise, for methods without one
 )
+
+// NoBackbone is the name of the backbone of methods that look at pixels.
+const NoBackbone = "none"
+
+// PlainPreprocess is what methods without a backbone see: the shorter side PlainSize pixels, samples from 0 to 1.
+func PlainPreprocess() transform.Config {
+	c := transform.DefaultConfig()
+	c.Resize, c.Size = transform.Shorter, PlainSize
+	c.Mean, c.Std = [3]float32{}, [3]float32{1, 1, 1}
+	return c
+}
 
 // DefaultPreprocess keeps a picture's shape: its shorter side becomes DefaultSize pixels.
 func DefaultPreprocess(spec backbone.Spec) transform.Config {
@@ -64,14 +77,9 @@ func (c Config) resolve() (plan, error) {
 	if p.options, err = json.Marshal(p.trainer); err != nil {
 		return plan{}, err
 	}
-	if p.spec, err = backbone.Lookup(or(c.Backbone, DefaultBackbone)); err != nil {
+	if err := p.resolveBackbone(c); err != nil {
 		return plan{}, err
 	}
-	p.taps = c.Layers
-	if len(p.taps) == 0 {
-		p.taps = p.spec.DefaultTaps
-	}
-	p.preprocess = DefaultPreprocess(p.spec)
 	if c.Preprocess != nil {
 		p.preprocess = *c.Preprocess
 	}
@@ -79,6 +87,26 @@ func (c Config) resolve() (plan, error) {
 		return plan{}, fmt.Errorf("preprocessing: %w", err)
 	}
 	return p, c.Calibration.Validate()
+}
+
+func (p *plan) resolveBackbone(c Config) error {
+	if p.method.Pixels {
+		if c.Backbone != "" && c.Backbone != NoBackbone || len(c.Layers) > 0 {
+			return &fault.ConfigError{Field: "backbone", Value: or(c.Backbone, strings.Join(c.Layers, ",")), Reason: p.method.Name + " looks at pixels: leave backbone and layers out"}
+		}
+		p.preprocess = PlainPreprocess()
+		return nil
+	}
+	var err error
+	if p.spec, err = backbone.Lookup(or(c.Backbone, DefaultBackbone)); err != nil {
+		return err
+	}
+	p.taps = c.Layers
+	if len(p.taps) == 0 {
+		p.taps = p.spec.DefaultTaps
+	}
+	p.preprocess = DefaultPreprocess(p.spec)
+	return nil
 }
 
 func or(s, fallback string) string {

@@ -8,22 +8,25 @@ import (
 
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/detect/classifier"
+	"github.com/blemish/blemish/detect/features"
 	"github.com/blemish/blemish/detect/padim"
 	"github.com/blemish/blemish/detect/patchcore"
 	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/outlier"
 )
 
 // Method is a way to detect anomalies, known by name.
 type Method struct {
 	Name    string
 	Summary string
+	Pixels  bool // it looks at pixels: it has no backbone
 
 	defaults func() detect.Trainer
 	parse    func(config json.RawMessage) (detect.Trainer, error)
 	open     func(state detect.State, extractor detect.Extractor) (detect.Detector, error)
 }
 
-var methods = []Method{
+var methods = append([]Method{
 	{
 		Name:     "patchcore",
 		Summary:  "distance of each patch to its nearest neighbour in a coreset of good patches (Roth et al., CVPR 2022)",
@@ -45,6 +48,27 @@ var methods = []Method{
 		parse:    parseConfig(padim.DefaultConfig),
 		open:     padim.Open,
 	},
+}, classic()...)
+
+// classic makes a picture method of every detector of package outlier: they judge a backbone's pooled features. The one that learns tables by a
+// network is left out, since pictures have their own.
+func classic() []Method {
+	var all []Method
+	for _, m := range outlier.Methods() {
+		if m.Name == "autoencoder" {
+			continue
+		}
+		all = append(all, Method{
+			Name:     m.Name,
+			Summary:  "on pooled features: " + m.Summary,
+			defaults: func() detect.Trainer { return features.DefaultConfig(m) },
+			parse: func(config json.RawMessage) (detect.Trainer, error) {
+				return features.Parse(m, config)
+			},
+			open: features.Open(m),
+		})
+	}
+	return all
 }
 
 // Methods lists every method.

@@ -6,7 +6,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/blemish/blemish/backbone"
 	"github.com/blemish/blemish/calibrate"
 	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/detect"
@@ -21,7 +20,7 @@ import (
 type Model struct {
 	info     Info
 	weights  []checkpoint.Entry // the backbone's, as they go into the model file
-	extract  *backbone.Extractor
+	extract  detect.Extractor   // nil where the method has no backbone
 	detector detect.Detector
 }
 

@@ -43,6 +43,9 @@ func (m *Model) Save(path string) error {
 	for name, t := range state.Tensors {
 		entries = append(entries, checkpoint.Entry{Name: detectorPrefix + name, DType: checkpoint.F32, Tensor: t})
 	}
+	for name, d := range state.Doubles {
+		entries = append(entries, checkpoint.Entry{Name: detectorPrefix + name, DType: checkpoint.F64, Shape: d.Shape, Doubles: d.Data})
+	}
 	return checkpoint.WriteFileAtomic(path, func(w io.Writer) error {
 		return checkpoint.WriteSafetensors(w, map[string]string{infoKey: string(info)}, entries)
 	})
@@ -81,17 +84,13 @@ func readModel(file *checkpoint.File) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := backbone.Lookup(m.info.Backbone.Name)
-	if err != nil {
-		return nil, err
-	}
 	if err := m.info.Preprocess.Validate(); err != nil {
 		return nil, &fault.FormatError{Format: "model", Reason: "its preprocessing", Err: err}
 	}
-	state := detect.State{Config: m.info.Options, Tensors: map[string]*tensor.Tensor{}}
+	state := detect.State{Config: m.info.Options, Tensors: map[string]*tensor.Tensor{}, Doubles: map[string]detect.Doubles{}}
 	for _, name := range file.Names() {
 		if base, ok := strings.CutPrefix(name, detectorPrefix); ok {
-			if state.Tensors[base], err = file.Read(name); err != nil {
+			if err := readDetectorTensor(file, name, base, state); err != nil {
 				return nil, err
 			}
 			continue
@@ -107,10 +106,40 @@ func readModel(file *checkpoint.File) (*Model, error) {
 		info, _ := file.Info(name)
 		m.weights = append(m.weights, checkpoint.Entry{Name: base, DType: info.DType, Tensor: t})
 	}
-	if digest := weightsDigest(m.weights); digest != m.info.Backbone.Digest {
-		return nil, &fault.FormatError{Format: "model", Reason: "its backbone's weights are not those it was trained with"}
+	if err := m.openBackbone(method); err != nil {
+		return nil, err
 	}
-	m.extract, err = backbone.New(spec, m.info.Backbone.Layers, func(name string) (*tensor.Tensor, error) {
+	m.detector, err = method.open(state, m.extract)
+	return m, err
+}
+
+func readDetectorTensor(file *checkpoint.File, name, base string, state detect.State) error {
+	if info, _ := file.Info(name); info.DType == checkpoint.F64 {
+		shape, values, err := file.ReadDoubles(name)
+		state.Doubles[base] = detect.Doubles{Shape: shape, Data: values}
+		return err
+	}
+	t, err := file.Read(name)
+	state.Tensors[base] = t
+	return err
+}
+
+// openBackbone compiles the model's backbone from its weights, if its method has one.
+func (m *Model) openBackbone(method Method) error {
+	if method.Pixels {
+		if m.info.Backbone.Name != NoBackbone || len(m.weights) > 0 {
+			return &fault.FormatError{Format: "model", Reason: fmt.Sprintf("it holds a backbone, which %s does not use", method.Name)}
+		}
+		return nil
+	}
+	spec, err := backbone.Lookup(m.info.Backbone.Name)
+	if err != nil {
+		return err
+	}
+	if digest := weightsDigest(m.weights); digest != m.info.Backbone.Digest {
+		return &fault.FormatError{Format: "model", Reason: "its backbone's weights are not those it was trained with"}
+	}
+	extract, err := backbone.New(spec, m.info.Backbone.Layers, func(name string) (*tensor.Tensor, error) {
 		for _, e := range m.weights {
 			if e.Name == name {
 				return e.Tensor, nil
@@ -119,10 +148,10 @@ func readModel(file *checkpoint.File) (*Model, error) {
 		return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("backbone tensor %q is missing", name)}
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	m.detector, err = method.open(state, m.extract)
-	return m, err
+	m.extract = extract
+	return nil
 }
 
 // weightsDigest is the SHA-256 over the names, shapes and float32 values of tensors, by name.

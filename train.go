@@ -26,17 +26,7 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 	if err != nil {
 		return nil, err
 	}
-	store, err := opts.weights()
-	if err != nil {
-		return nil, err
-	}
-	file, err := store.Open(p.spec.Name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	kept := &keptWeights{file: file, seen: map[string]bool{}}
-	extract, err := backbone.New(p.spec, p.taps, kept.lookup)
+	net, err := p.openBackbone(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +38,7 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 	if good.Len() == 0 {
 		return nil, errors.New("no pictures to learn from: give at least one good picture, better 20 or more")
 	}
-	t := trainer{plan: p, extract: extract, seed: config.Seed, opts: opts}
+	t := trainer{plan: p, extract: net.extract, seed: config.Seed, opts: opts}
 	detector, scores, err := t.fitAndCalibrate(ctx, good, heldOut, config.Calibration)
 	if err != nil {
 		return nil, err
@@ -57,12 +47,16 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 	if err != nil {
 		return nil, err
 	}
+	state, err := detector.State()
+	if err != nil {
+		return nil, err
+	}
 	return &Model{
 		info: Info{
 			Format:      modelFormat,
 			Method:      p.method.Name,
-			Options:     p.options,
-			Backbone:    BackboneInfo{Name: p.spec.Name, Layers: p.taps, Digest: weightsDigest(kept.entries)},
+			Options:     state.Config,
+			Backbone:    net.info,
 			Preprocess:  p.preprocess,
 			Calibration: calibration,
 			Provenance: Provenance{
@@ -74,10 +68,38 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 				InstructionSet: cpu.Active().String(),
 			},
 		},
-		weights:  kept.entries,
-		extract:  extract,
+		weights:  net.weights,
+		extract:  net.extract,
 		detector: detector,
 	}, nil
+}
+
+// network is the backbone of a model: nothing but its name, NoBackbone, where the method has none.
+type network struct {
+	info    BackboneInfo
+	weights []checkpoint.Entry // as far as the deepest tap
+	extract detect.Extractor
+}
+
+func (p plan) openBackbone(opts *Options) (network, error) {
+	if p.method.Pixels {
+		return network{info: BackboneInfo{Name: NoBackbone, Layers: []string{}}}, nil
+	}
+	store, err := opts.weights()
+	if err != nil {
+		return network{}, err
+	}
+	file, err := store.Open(p.spec.Name)
+	if err != nil {
+		return network{}, err
+	}
+	defer file.Close()
+	kept := &keptWeights{file: file, seen: map[string]bool{}}
+	extract, err := backbone.New(p.spec, p.taps, kept.lookup)
+	if err != nil {
+		return network{}, err
+	}
+	return network{BackboneInfo{Name: p.spec.Name, Layers: p.taps, Digest: weightsDigest(kept.entries)}, kept.entries, extract}, nil
 }
 
 // keptWeights remembers the tensors that a network asks for: those go into the model file.
@@ -103,7 +125,7 @@ func (k *keptWeights) lookup(name string) (*tensor.Tensor, error) {
 // trainer fits one method on different parts of a set.
 type trainer struct {
 	plan    plan
-	extract *backbone.Extractor
+	extract detect.Extractor // nil where the method has no backbone
 	seed    uint64
 	opts    *Options
 }

@@ -132,7 +132,7 @@ func TestSafetensorsRules(t *testing.T) {
 
 func TestWriteSafetensorsRoundTrip(t *testing.T) {
 	values := tensor.From([]float32{0, 1, -2.5, 65504, 6e-8, 0.333251953125}, 2, 3)
-	entries := []Entry{{"z", F32, values}, {"a", F16, values}, {"m", BF16, tensor.From([]float32{1, -2, 0.5}, 3)}, {"bytes", U8, tensor.From([]float32{0, 255}, 2)}}
+	entries := []Entry{{Name: "z", DType: F32, Tensor: values}, {Name: "a", DType: F16, Tensor: values}, {Name: "m", DType: BF16, Tensor: tensor.From([]float32{1, -2, 0.5}, 3)}, {Name: "bytes", DType: U8, Tensor: tensor.From([]float32{0, 255}, 2)}}
 	var first, second bytes.Buffer
 	if err := WriteSafetensors(&first, map[string]string{"k": "v", "b": "c"}, entries); err != nil {
 		t.Fatal(err)
@@ -163,12 +163,49 @@ func TestWriteSafetensorsRoundTrip(t *testing.T) {
 		}
 	}
 	for what, e := range map[string]Entry{
-		"a half beyond 65504": {"x", F16, tensor.From([]float32{65520}, 1)},
-		"a byte of 256":       {"x", U8, tensor.From([]float32{256}, 1)},
-		"a byte of 0.5":       {"x", U8, tensor.From([]float32{0.5}, 1)},
+		"a half beyond 65504": {Name: "x", DType: F16, Tensor: tensor.From([]float32{65520}, 1)},
+		"a byte of 256":       {Name: "x", DType: U8, Tensor: tensor.From([]float32{256}, 1)},
+		"a byte of 0.5":       {Name: "x", DType: U8, Tensor: tensor.From([]float32{0.5}, 1)},
+		"a tensor as F64":     {Name: "x", DType: F64, Tensor: tensor.New(1)},
+		"doubles as F32":      {Name: "x", DType: F32, Shape: []int{1}, Doubles: []float64{1}},
+		"doubles too few":     {Name: "x", DType: F64, Shape: []int{2, 2}, Doubles: []float64{1, 2}},
 	} {
 		if err := WriteSafetensors(io.Discard, nil, []Entry{e}); err == nil {
 			t.Errorf("%s: written", what)
+		}
+	}
+}
+
+func TestDoublesAreKeptExactly(t *testing.T) {
+	values := make([]float64, 70000) // more than are written at once
+	for i := range values {
+		values[i] = math.Ldexp(1+float64(i)*0x1p-40, i%600-300)
+	}
+	entries := []Entry{
+		{Name: "b", DType: F64, Shape: []int{7, 10000}, Doubles: values}, {Name: "a", DType: F32, Tensor: tensor.From([]float32{1, 2}, 2)},
+		{Name: "c", DType: F64, Shape: []int{0, 3}},
+	}
+	var file bytes.Buffer
+	if err := WriteSafetensors(&file, nil, entries); err != nil {
+		t.Fatal(err)
+	}
+	f, err := NewFile(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape, got, err := f.ReadDoubles("b")
+	if err != nil || !slices.Equal(shape, []int{7, 10000}) || !slices.Equal(got, values) {
+		t.Errorf("%v, %d values, %v", shape, len(got), err)
+	}
+	if shape, got, err := f.ReadDoubles("c"); err != nil || !slices.Equal(shape, []int{0, 3}) || len(got) != 0 {
+		t.Errorf("nothing became %v %v, %v", shape, got, err)
+	}
+	if rounded, err := f.Read("b"); err != nil || rounded.Data[300] != float32(values[300]) {
+		t.Errorf("as single precision: %v", err)
+	}
+	for _, name := range []string{"a", "nothing"} {
+		if _, _, err := f.ReadDoubles(name); err == nil {
+			t.Errorf("%s is read as doubles", name)
 		}
 	}
 }

@@ -167,6 +167,32 @@ func (f *File) Read(name string) (*tensor.Tensor, error) {
 	return out, nil
 }
 
+// ReadDoubles returns the values of a contiguous F64 tensor as they are.
+func (f *File) ReadDoubles(name string) (shape []int, values []float64, err error) {
+	i, ok := f.index[name]
+	if !ok {
+		return nil, nil, &fault.FormatError{Format: "checkpoint", Reason: fmt.Sprintf("it has no tensor %q", name)}
+	}
+	e := f.entries[i]
+	if e.info.DType != F64 || e.strides != nil {
+		return nil, nil, &fault.FormatError{Format: "checkpoint", Reason: fmt.Sprintf("tensor %q is not contiguous F64", name)}
+	}
+	values = make([]float64, tensor.Volume(e.info.Shape))
+	const chunk = 1 << 16
+	buf := make([]byte, 8*min(chunk, len(values)))
+	for at := 0; at < len(values); at += chunk {
+		part := values[at:min(at+chunk, len(values))]
+		raw := buf[:8*len(part)]
+		if _, err := e.r.ReadAt(raw, e.offset+int64(8*at)); err != nil {
+			return nil, nil, &fault.FormatError{Format: "checkpoint", Reason: fmt.Sprintf("tensor %q is truncated", name), Err: err}
+		}
+		for i := range part {
+			part[i] = math.Float64frombits(e.order.Uint64(raw[8*i:]))
+		}
+	}
+	return e.info.Shape, values, nil
+}
+
 // gather reads a strided tensor: the span of storage it lies in, then element by element.
 func (e entry) gather(out *tensor.Tensor) error {
 	size := int(sizes[e.info.DType])

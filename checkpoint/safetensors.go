@@ -103,11 +103,23 @@ func readSafetensors(r io.ReaderAt, size int64) ([]entry, map[string]string, err
 	return entries, metadata, nil
 }
 
-// Entry is a tensor to write.
+// Entry is a tensor to write: Tensor, or in its place Doubles and their Shape.
 type Entry struct {
-	Name   string
-	DType  DType // F32, F16, BF16 or U8
-	Tensor *tensor.Tensor
+	Name    string
+	DType   DType // F32, F16, BF16 or U8; F64 for Doubles alone
+	Tensor  *tensor.Tensor
+	Shape   []int
+	Doubles []float64
+}
+
+func (e Entry) check() error {
+	switch {
+	case (e.DType == F64) != (e.Tensor == nil):
+		return &fault.UnsupportedError{What: fmt.Sprintf("tensor %q: writing dtype %q", e.Name, e.DType), Hint: "F64 is for doubles, the others are for tensors"}
+	case e.DType == F64 && tensor.Volume(e.Shape) != len(e.Doubles):
+		return &fault.ShapeError{What: fmt.Sprintf("tensor %q", e.Name), Want: fmt.Sprintf("a shape of %d values", len(e.Doubles)), Got: e.Shape}
+	}
+	return nil
 }
 
 // WriteSafetensors writes tensors, sorted by name, and metadata. Equal input gives equal bytes. A value that its DType cannot
@@ -144,8 +156,14 @@ func WriteSafetensors(w io.Writer, metadata map[string]string, entries []Entry) 
 		if i > 0 && entries[i-1].Name == e.Name {
 			return fmt.Errorf("tensor %q is to be written twice", e.Name)
 		}
-		end := offset + int64(len(e.Tensor.Data))*sizes[e.DType]
-		shape := e.Tensor.Shape
+		if err := e.check(); err != nil {
+			return err
+		}
+		shape, count := e.Shape, len(e.Doubles)
+		if e.Tensor != nil {
+			shape, count = e.Tensor.Shape, len(e.Tensor.Data)
+		}
+		end := offset + int64(count)*sizes[e.DType]
 		if shape == nil {
 			shape = []int{}
 		}
@@ -166,6 +184,18 @@ func WriteSafetensors(w io.Writer, metadata map[string]string, entries []Entry) 
 	}
 	var buf []byte
 	for _, e := range entries {
+		for chunk := range slices.Chunk(e.Doubles, 1<<16) {
+			buf = buf[:0]
+			for _, v := range chunk {
+				buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(v))
+			}
+			if _, err := w.Write(buf); err != nil {
+				return err
+			}
+		}
+		if e.Tensor == nil {
+			continue
+		}
 		for chunk := range slices.Chunk(e.Tensor.Data, 1<<16) {
 			var err error
 			if buf, err = encode(buf[:0], chunk, e.DType); err != nil {

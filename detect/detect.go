@@ -68,6 +68,13 @@ type Result struct {
 type State struct {
 	Config  json.RawMessage           // the method's Config
 	Tensors map[string]*tensor.Tensor // named arrays
+	Doubles map[string]Doubles        // named arrays that single precision would round
+}
+
+// Doubles is an array in double precision.
+type Doubles struct {
+	Shape []int
+	Data  []float64
 }
 
 // FitOptions says how to run a fit; it never changes what is learned, except by Seed and Extractor. Nil means defaults.

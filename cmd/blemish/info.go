@@ -49,8 +49,12 @@ func writeInfo(w io.Writer, info blemish.Info, bytes int64) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "method\t%s %s\n", info.Method, info.Options)
-	fmt.Fprintf(table, "backbone\t%s, layers %s\n", info.Backbone.Name, strings.Join(info.Backbone.Layers, ", "))
-	fmt.Fprintf(table, "backbone digest\t%s\n", info.Backbone.Digest)
+	if info.Backbone.Name == blemish.NoBackbone {
+		fmt.Fprintf(table, "backbone\t%s\n", info.Backbone.Name)
+	} else {
+		fmt.Fprintf(table, "backbone\t%s, layers %s\n", info.Backbone.Name, strings.Join(info.Backbone.Layers, ", "))
+		fmt.Fprintf(table, "backbone digest\t%s\n", info.Backbone.Digest)
+	}
 	fmt.Fprintf(table, "preprocessing\t%s\n", preprocess)
 	fmt.Fprintf(table, "pictures\t%d, of which %d held out for calibration\n", info.Provenance.Pictures, info.Provenance.HeldOut)
 	fmt.Fprintf(table, "data digest\t%s\n", info.Provenance.Data)
