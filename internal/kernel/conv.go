@@ -22,6 +22,8 @@ type Conv struct {
 	lanes   int // of the input
 	weights []float32
 	bias    []float32
+
+	winograd winograd
 }
 
 // Step says how to run a layer on one picture.
@@ -77,6 +79,10 @@ const cachedWeights = 256 << 10
 // Run computes s.Out. The input's border must be at least as wide as the padding on every side.
 func (c *Conv) Run(workers int, s Step) {
 	k, in, out := c.spec, s.In, s.Out
+	if c.suitsWinograd(out) {
+		c.runWinograd(workers, s)
+		return
+	}
 	offsets := make([]int64, 0, in.Blocks()*k.Kernel*k.Kernel)
 	for b := range in.Blocks() {
 		for ky := range k.Kernel {

@@ -7,7 +7,8 @@ import "unsafe"
 
 func genericSet() *set {
 	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric,
-		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric}
+		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric,
+		winogradIn: winogradInGeneric, winogradOut: winogradOutGeneric}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tileFunc{p, [2]func(*tileArgs){
 			func(a *tileArgs) { tileGeneric(a, p, 1) },
@@ -166,5 +167,65 @@ func momentsGeneric(xp, yp *float32, n int, shiftX, shiftY float32) (sum, produc
 func copyRowsGeneric(dst, src *float32, offsets *int64, steps, pitch, n int) {
 	for i, offset := range unsafe.Slice(offsets, steps) {
 		copy(floats(unsafe.Add(unsafe.Pointer(dst), i*pitch), n), floats(unsafe.Add(unsafe.Pointer(src), int(offset)), n))
+	}
+}
+
+// winogradInGeneric is Bᵀ·d·B for 16 channels.
+func winogradInGeneric(a *winogradArgs) {
+	transform := func(d [winogradIn]float32) [winogradIn]float32 {
+		e, f := d[4]-2*d[2], winogradA*(d[3]-2*d[1])
+		g, h := d[4]-0.5*d[2], winogradB*(d[3]-0.5*d[1])
+		return [winogradIn]float32{d[0] - 2.5*d[2] + d[4], e + f, e - f, g + h, g - h, d[1] - 2.5*d[3] + d[5]}
+	}
+	for l := range Block {
+		var half [winogradIn][winogradIn]float32 // transposed
+		for x := range winogradIn {
+			var d [winogradIn]float32
+			for y := range winogradIn {
+				d[y] = floats(unsafe.Add(a.in, y*a.inPitch), winogradIn*Block)[x*Block+l]
+			}
+			half[x] = transform(d)
+		}
+		for y := range winogradIn {
+			var d [winogradIn]float32
+			for x := range winogradIn {
+				d[x] = half[x][y]
+			}
+			for x, v := range transform(d) {
+				floats(unsafe.Add(a.out, (y*winogradIn+x)*a.outPitch), Block)[l] = v
+			}
+		}
+	}
+}
+
+// winogradOutGeneric is Aᵀ·m·A for 16 channels, plus bias and residual, clamped.
+func winogradOutGeneric(a *winogradArgs) {
+	transform := func(m [winogradIn]float32) [winogradTile]float32 {
+		s, p := m[1]+m[2], winogradA*(m[1]-m[2])
+		t, q := m[3]+m[4], winogradB*(m[3]-m[4])
+		return [winogradTile]float32{m[0] + s + t, p + q, 0.5*s + 2*t, 0.5*p + 2*q + m[5]}
+	}
+	for l := range Block {
+		var half [winogradIn][winogradTile]float32 // transposed
+		for x := range winogradIn {
+			var m [winogradIn]float32
+			for y := range winogradIn {
+				m[y] = floats(unsafe.Add(a.in, (y*winogradIn+x)*a.inPitch), Block)[l]
+			}
+			half[x] = transform(m)
+		}
+		for y := range winogradTile {
+			var m [winogradIn]float32
+			for x := range winogradIn {
+				m[x] = half[x][y]
+			}
+			for x, v := range transform(m) {
+				v += unsafe.Slice(a.bias, Block)[l]
+				if a.residual != nil {
+					v += floats(unsafe.Add(a.residual, y*a.outPitch), winogradTile*Block)[x*Block+l]
+				}
+				floats(unsafe.Add(a.out, y*a.outPitch), winogradTile*Block)[x*Block+l] = min(max(v, a.lo), a.hi)
+			}
+		}
 	}
 }

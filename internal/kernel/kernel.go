@@ -66,6 +66,8 @@ type set struct {
 	gate      func(dst, x, y *float32, n int, t, lo, hi float32)
 	moments   func(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)
 	copyRows  func(dst, src *float32, offsets *int64, steps, pitch, n int)
+
+	winogradIn, winogradOut func(*winogradArgs)
 }
 
 var active = sync.OnceValue(func() *set { return setOf(cpu.Active()) })

@@ -19,7 +19,7 @@ func setOf(isa cpu.ISA) *set {
 				{14, [2]func(*tileArgs){tileAVX512P14F1, tileAVX512P14F2}},
 			},
 			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
-			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512,
+			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
 		}
 	case cpu.AVX2:
 		return &set{
@@ -30,7 +30,7 @@ func setOf(isa cpu.ISA) *set {
 				{6, [2]func(*tileArgs){tileAVX2P6F1}},
 			},
 			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
-			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2,
+			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
 		}
 	}
 	return genericSet()
@@ -145,3 +145,9 @@ func copyRowsAVX512(dst, src *float32, offsets *int64, steps, pitch, n int)
 
 //go:noescape
 func copyRowsAVX2(dst, src *float32, offsets *int64, steps, pitch, n int)
+
+//go:noescape
+func winogradInAVX2(a *winogradArgs)
+
+//go:noescape
+func winogradOutAVX2(a *winogradArgs)

@@ -109,6 +109,12 @@ func TestConvAgreesWithPlainLoops(t *testing.T) {
 		{ConvSpec{20, 16, 3, 1, 2}, 12, 9, [2]int{2, 2}, [2]int{2, 2}, false, -inf, inf},
 		{ConvSpec{64, 64, 1, 2, 1}, 15, 15, [2]int{0, 0}, [2]int{0, 0}, false, -inf, inf},
 		{ConvSpec{16, 48, 3, 1, 1}, 1, 1, [2]int{1, 1}, [2]int{1, 1}, true, 0, 6},
+		// Winograd: whole tiles, every way to cut them off, odd padding, unused lanes, and more tiles than are transformed at once
+		{ConvSpec{32, 48, 3, 1, 1}, 16, 16, [2]int{1, 1}, [2]int{1, 1}, true, 0, inf},
+		{ConvSpec{32, 32, 3, 1, 1}, 13, 14, [2]int{1, 1}, [2]int{1, 1}, true, -inf, inf},
+		{ConvSpec{33, 47, 3, 1, 1}, 15, 19, [2]int{0, 1}, [2]int{1, 0}, false, 0, 6},
+		{ConvSpec{40, 36, 3, 1, 1}, 20, 12, [2]int{0, 0}, [2]int{0, 0}, true, -0.5, 0.5},
+		{ConvSpec{32, 32, 3, 1, 1}, 45, 71, [2]int{1, 1}, [2]int{1, 1}, false, 0, inf},
 	}
 	for w := 1; w <= 30; w++ { // every way to cover a row by tiles
 		cases = append(cases, cases[2])
