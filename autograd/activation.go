@@ -65,26 +65,33 @@ type pointwise struct {
 	name  string
 	f     func(x float64) float64
 	slope func(x, y float64) float64
+
+	many func(dst, x []float32)    // f of many values; nil where one at a time will do
+	back func(dst, g, y []float32) // likewise: g times the slopes, where the results tell them
 }
 
 func (t *Tape) apply(p *pointwise, x *Var) *Var {
 	out := t.result(x.Shape()...)
 	src, dst := x.Value.Data, out.Value.Data
 	if len(src) <= piece {
-		for i, v := range src {
-			dst[i] = float32(p.f(float64(v)))
-		}
+		p.values(dst, src)
 	} else {
-		t.spread(len(src), func(from, to int) {
-			for i := from; i < to; i++ {
-				dst[i] = float32(p.f(float64(src[i])))
-			}
-		})
+		t.spread(len(src), func(from, to int) { p.values(dst[from:to], src[from:to]) })
 	}
 	if n := t.record(p.name, backApply, out, x); n != nil {
 		n.pointwise = p
 	}
 	return out
+}
+
+func (p *pointwise) values(dst, src []float32) {
+	if p.many != nil {
+		p.many(dst, src)
+		return
+	}
+	for i, v := range src {
+		dst[i] = float32(p.f(float64(v)))
+	}
 }
 
 // dx = dout·f'(x)
@@ -94,19 +101,22 @@ func backApply(t *Tape, n *node) {
 		return
 	}
 	dst, accumulate := t.gradient(x)
-	g, xs, ys, slope := n.out.Grad.Data, x.Value.Data, n.out.Value.Data, n.pointwise.slope
+	g, xs, ys, p := n.out.Grad.Data, x.Value.Data, n.out.Value.Data, n.pointwise
 	if len(xs) <= piece {
-		applySlope(dst, g, xs, ys, slope, accumulate)
+		p.pull(dst, g, xs, ys, accumulate)
 		return
 	}
-	t.spread(len(xs), func(from, to int) {
-		applySlope(dst[from:to], g[from:to], xs[from:to], ys[from:to], slope, accumulate)
-	})
+	t.spread(len(xs), func(from, to int) { p.pull(dst[from:to], g[from:to], xs[from:to], ys[from:to], accumulate) })
 }
 
-func applySlope(dst, g, xs, ys []float32, slope func(x, y float64) float64, accumulate bool) {
+// pull sets dst to g times the slopes, or adds that.
+func (p *pointwise) pull(dst, g, xs, ys []float32, accumulate bool) {
+	if p.back != nil && !accumulate {
+		p.back(dst, g, ys)
+		return
+	}
 	for i, v := range g {
-		d := v * float32(slope(float64(xs[i]), float64(ys[i])))
+		d := v * float32(p.slope(float64(xs[i]), float64(ys[i])))
 		if accumulate {
 			d += dst[i]
 		}
@@ -117,16 +127,28 @@ func applySlope(dst, g, xs, ys []float32, slope func(x, y float64) float64, accu
 func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 var (
-	sigmoid = &pointwise{"sigmoid", logistic, func(_, y float64) float64 { return y * (1 - y) }}
-	tanh    = &pointwise{"tanh", math.Tanh, func(_, y float64) float64 { return 1 - y*y }}
-	silu    = &pointwise{"silu", func(x float64) float64 { return x * logistic(x) }, func(x, y float64) float64 {
+	sigmoid = &pointwise{name: "sigmoid", f: logistic, slope: func(_, y float64) float64 { return y * (1 - y) }, many: kernel.Sigmoid,
+		back: func(dst, g, y []float32) {
+			g, dst = g[:len(y)], dst[:len(y)]
+			for i, v := range y {
+				dst[i] = g[i] * (v * (1 - v))
+			}
+		}}
+	tanh = &pointwise{name: "tanh", f: math.Tanh, slope: func(_, y float64) float64 { return 1 - y*y }, many: kernel.Tanh,
+		back: func(dst, g, y []float32) {
+			g, dst = g[:len(y)], dst[:len(y)]
+			for i, v := range y {
+				dst[i] = g[i] * (1 - v*v)
+			}
+		}}
+	silu = &pointwise{name: "silu", f: func(x float64) float64 { return x * logistic(x) }, slope: func(x, y float64) float64 {
 		s := logistic(x)
 		return s * (1 + x*(1-s))
 	}}
-	gelu = &pointwise{"gelu", func(x float64) float64 { return x * normal(x) }, func(x, _ float64) float64 {
+	gelu = &pointwise{name: "gelu", f: func(x float64) float64 { return x * normal(x) }, slope: func(x, _ float64) float64 {
 		return normal(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 	}}
-	hardswish = &pointwise{"hardswish", func(x float64) float64 { return x * min(max(x+3, 0), 6) / 6 }, func(x, _ float64) float64 {
+	hardswish = &pointwise{name: "hardswish", f: func(x float64) float64 { return x * min(max(x+3, 0), 6) / 6 }, slope: func(x, _ float64) float64 {
 		switch {
 		case x <= -3:
 			return 0
@@ -135,29 +157,29 @@ var (
 		}
 		return 1
 	}}
-	elu = &pointwise{"elu", func(x float64) float64 {
+	elu = &pointwise{name: "elu", f: func(x float64) float64 {
 		if x > 0 {
 			return x
 		}
 		return math.Expm1(x)
-	}, func(x, y float64) float64 {
+	}, slope: func(x, y float64) float64 {
 		if x > 0 {
 			return 1
 		}
 		return y + 1
 	}}
-	softplus = &pointwise{"softplus", func(x float64) float64 {
+	softplus = &pointwise{name: "softplus", f: func(x float64) float64 {
 		if x > 20 {
 			return x
 		}
 		return math.Log1p(math.Exp(x))
-	}, func(x, _ float64) float64 { return logistic(x) }}
-	exp    = &pointwise{"exp", math.Exp, func(_, y float64) float64 { return y }}
-	log    = &pointwise{"log", math.Log, func(x, _ float64) float64 { return 1 / x }}
-	square = &pointwise{"square", func(x float64) float64 { return x * x }, func(x, _ float64) float64 { return 2 * x }}
-	root   = &pointwise{"sqrt", math.Sqrt, func(_, y float64) float64 { return 0.5 / y }}
-	recip  = &pointwise{"reciprocal", func(x float64) float64 { return 1 / x }, func(_, y float64) float64 { return -y * y }}
-	abs    = &pointwise{"abs", math.Abs, func(x, _ float64) float64 {
+	}, slope: func(x, _ float64) float64 { return logistic(x) }}
+	exp    = &pointwise{name: "exp", f: math.Exp, slope: func(_, y float64) float64 { return y }}
+	log    = &pointwise{name: "log", f: math.Log, slope: func(x, _ float64) float64 { return 1 / x }}
+	square = &pointwise{name: "square", f: func(x float64) float64 { return x * x }, slope: func(x, _ float64) float64 { return 2 * x }}
+	root   = &pointwise{name: "sqrt", f: math.Sqrt, slope: func(_, y float64) float64 { return 0.5 / y }}
+	recip  = &pointwise{name: "reciprocal", f: func(x float64) float64 { return 1 / x }, slope: func(_, y float64) float64 { return -y * y }}
+	abs    = &pointwise{name: "abs", f: math.Abs, slope: func(x, _ float64) float64 {
 		if x == 0 {
 			return 0
 		}
@@ -210,12 +232,12 @@ func (t *Tape) Abs(x *Var) *Var { return t.apply(abs, x) }
 // LeakyReLU is x for positive x, else slope·x.
 func (t *Tape) LeakyReLU(x *Var, slope float32) *Var {
 	s := float64(slope)
-	return t.apply(&pointwise{"leaky_relu", func(x float64) float64 {
+	return t.apply(&pointwise{name: "leaky_relu", f: func(x float64) float64 {
 		if x > 0 {
 			return x
 		}
 		return s * x
-	}, func(x, _ float64) float64 {
+	}, slope: func(x, _ float64) float64 {
 		if x > 0 {
 			return 1
 		}
