@@ -15,8 +15,8 @@ import (
 	"github.com/blemish/blemish/transform"
 )
 
-// blemishSide does what anomalib_patchcore.py does, and prints the same figures.
-func blemishSide(raw string) error {
+// patchCoreSide does what anomalib_patchcore.py does, and prints the same figures.
+func patchCoreSide(raw string) error {
 	var j job
 	if err := json.Unmarshal([]byte(raw), &j); err != nil {
 		return err
