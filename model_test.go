@@ -64,6 +64,9 @@ func small(method string) blemish.Config {
 
 func train(t *testing.T, config blemish.Config, workers int) *blemish.Model {
 	t.Helper()
+	if config.Method == blemish.ClassifierMethod {
+		return trainClassifier(t, config, workers)
+	}
 	m, err := blemish.Train(context.Background(), good, nil, config, &blemish.Options{Workers: workers})
 	if err != nil {
 		t.Fatal(err)

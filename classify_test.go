@@ -1,0 +1,76 @@
+package blemish_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/blemish/blemish"
+	"github.com/blemish/blemish/detect/classifier"
+	"github.com/blemish/blemish/fault"
+)
+
+// trainClassifier is train for the method that needs labels.
+func trainClassifier(t *testing.T, config blemish.Config, workers int) *blemish.Model {
+	t.Helper()
+	labels := blemish.Labels{Train: pieces{good: 12, bad: 12, broken: -1}, Valid: pieces{first: 50, good: 4, bad: 4, broken: -1}}
+	c := blemish.ClassifierConfig{Preprocess: config.Preprocess, Seed: config.Seed, Options: json.RawMessage(`{"views": 2, "epochs": 8}`)}
+	m, err := blemish.TrainClassifier(context.Background(), labels, c, &blemish.Options{Workers: workers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestAClassifierSaysWhichClass(t *testing.T) {
+	m := trainClassifier(t, small(blemish.ClassifierMethod), 2)
+	e, err := m.Evaluate(context.Background(), labelled, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Class == nil || len(e.Class.Confusion) != 2 {
+		t.Fatalf("class figures: %+v", e.Class)
+	}
+	right, byClass := 0.0, map[string]float64{}
+	for i, p := range e.Pictures {
+		if (p.Class != "good") != p.Anomalous { // of two classes, the more probable one
+			t.Errorf("picture %d: class %s, but anomalous is %v at %v", i, p.Class, p.Anomalous, p.Score)
+		}
+		if p.Class == p.Kind {
+			right++
+			byClass[p.Kind] += 0.2 // 5 of each
+		}
+	}
+	if e.Class.Accuracy != right/10 || math.Abs(e.Class.BalancedAccuracy-(byClass["good"]+byClass["scratch"])/2) > 1e-12 || *e.Image.Accuracy != e.Class.Accuracy {
+		t.Errorf("accuracy %v and %v, balanced %v; %v of 10 are right", e.Class.Accuracy, *e.Image.Accuracy, e.Class.BalancedAccuracy, right)
+	}
+	if info := m.Info(); info.Calibration.Image.Value != 0.5 || info.Calibration.Pixel == nil || info.Provenance.Pictures != 24 || info.Provenance.HeldOut != 8 {
+		t.Errorf("%+v", info)
+	}
+}
+
+func TestWhatAClassifierIsNotTrainedWith(t *testing.T) {
+	var config *fault.ConfigError
+	for what, c := range map[string]blemish.ClassifierConfig{
+		"an unknown preset":         {Preset: "best"},
+		"a threshold of 2":          {Threshold: 2},
+		"layers for the vgg head":   {Preset: blemish.ChapterPreset, Layers: []string{"features.16"}},
+		"an unknown layer to train": {Options: json.RawMessage(`{"train_from": "layer9"}`)},
+		"a head nobody pretrained":  {Options: json.RawMessage(`{"head": "vgg", "train_last": 1}`)},
+	} {
+		if err := c.Validate(); !errors.As(err, &config) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := blemish.TrainClassifier(context.Background(), blemish.Labels{Train: good, Valid: good}, blemish.ClassifierConfig{}, nil); !errors.Is(err, classifier.ErrNeedsClasses) {
+		t.Errorf("good pictures alone: %v", err)
+	}
+	if _, err := blemish.Train(context.Background(), good, nil, small(blemish.ClassifierMethod), nil); !errors.Is(err, classifier.ErrNeedsClasses) {
+		t.Errorf("train without labels: %v", err)
+	}
+	if (blemish.ClassifierConfig{Preset: blemish.ChapterPreset}).Validate() != nil {
+		t.Error("the chapter's preset is not valid")
+	}
+}
