@@ -281,6 +281,18 @@ func (p *product) scratch(n int) []float32 {
 
 // transpose sets rows r0..r1 of dst (·, pitch) to columns r0..r1 of src (k, m), and what is beyond k to zero.
 func transpose(dst, src []float32, r0, r1, k, m, pitch int) {
+	if k <= 2*Block { // a row of dst is short: write it in one go
+		for r := r0; r < r1; r++ {
+			row := dst[r*pitch:][:pitch]
+			for c, at := 0, r; c < k; c, at = c+1, at+m {
+				row[c] = src[at]
+			}
+			for c := k; c < len(row); c++ {
+				row[c] = 0
+			}
+		}
+		return
+	}
 	const side = 8 // of the squares that are transposed at once, to use whole cache lines
 	for r := r0; r < r1; r += side {
 		end := min(r+side, r1)
