@@ -34,6 +34,8 @@ type AutoencoderConfig struct {
 	BatchSize     int     `json:"batch_size"`
 	Epochs        int     `json:"epochs"`
 	Contamination float64 `json:"contamination"` // share of the rows fitted that the threshold leaves above it, as in PyOD
+
+	EpochEnd func(epoch int, loss float64) `json:"-"` // told each epoch's mean loss, counted from 0; may be nil
 }
 
 // DefaultAutoencoder suits columns of any scale.
@@ -105,11 +107,6 @@ type Autoencoder struct {
 
 // Fit learns to give back the rows of x.
 func (c AutoencoderConfig) Fit(ctx context.Context, x Matrix, opts *Options) (Detector, error) {
-	return c.Train(ctx, x, opts, nil)
-}
-
-// Train is Fit with a function that is told each epoch's mean loss, counted from 0; it may be nil.
-func (c AutoencoderConfig) Train(ctx context.Context, x Matrix, opts *Options, epochEnd func(epoch int, loss float64)) (*Autoencoder, error) {
 	if err := check(c, x); err != nil {
 		return nil, err
 	}
@@ -125,7 +122,7 @@ func (c AutoencoderConfig) Train(ctx context.Context, x Matrix, opts *Options, e
 	if err := a.learn(ctx, x, opts, func() []int {
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		return order
-	}, epochEnd); err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	scores, err := a.scores(ctx, x, opts.workers())
@@ -224,7 +221,7 @@ func (a *Autoencoder) load(dst []float32, row []float64) {
 }
 
 // learn goes through the rows epochs times, each time in the order that it is given. A step allocates nothing.
-func (a *Autoencoder) learn(ctx context.Context, x Matrix, opts *Options, order func() []int, epochEnd func(epoch int, loss float64)) error {
+func (a *Autoencoder) learn(ctx context.Context, x Matrix, opts *Options, order func() []int) error {
 	c, d := a.config, x.Cols
 	groups := nn.OneGroup(a.net, c.LR)
 	var optimizer nn.Optimizer
@@ -280,8 +277,8 @@ func (a *Autoencoder) learn(ctx context.Context, x Matrix, opts *Options, order 
 		Epochs: c.Epochs, Model: a.net, Optimizers: []nn.Optimizer{optimizer},
 		EpochEnd: func(_ context.Context, p train.Progress) error {
 			opts.report(p.Epoch+1, c.Epochs)
-			if epochEnd != nil {
-				epochEnd(p.Epoch, p.Mean)
+			if c.EpochEnd != nil {
+				c.EpochEnd(p.Epoch, p.Mean)
 			}
 			return nil
 		},
