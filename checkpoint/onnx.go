@@ -96,7 +96,7 @@ func readONNX(r io.ReaderAt, size int64) ([]entry, error) {
 			if g.number != graphInitializer || g.wire != wireBytes {
 				return nil
 			}
-			e, err := readTensorProto(r, g.offset, g.offset+g.count)
+			e, err := readTensorProto(r, g.offset, g.offset+g.count, false)
 			entries = append(entries, e)
 			return err
 		})
@@ -110,7 +110,8 @@ func readONNX(r io.ReaderAt, size int64) ([]entry, error) {
 	return entries, nil
 }
 
-func readTensorProto(r io.ReaderAt, at, end int64) (entry, error) {
+// readTensorProto says where a tensor's values are. Where it may be empty, an entry without values has no reader.
+func readTensorProto(r io.ReaderAt, at, end int64, mayBeEmpty bool) (entry, error) {
 	e := entry{order: binary.LittleEndian, info: Info{Shape: []int{}}}
 	var kind uint64
 	var data, varints []field
@@ -161,7 +162,7 @@ func readTensorProto(r io.ReaderAt, at, end int64) (entry, error) {
 	switch {
 	case !ok:
 		return entry{}, onnxError("tensor %q has impossible shape %v", e.name, e.info.Shape)
-	case n == 0:
+	case n == 0, mayBeEmpty && len(data) == 0 && len(varints) == 0:
 		return e, nil
 	case len(data) == 1 && len(varints) == 0 && data[0].count == n*sizes[dtype]:
 		e.r, e.offset = r, data[0].offset

@@ -75,6 +75,9 @@ func (n *Network) plan(height, width int) (*plan, error) {
 		if out.H < 1 || out.W < 1 {
 			return nil, fmt.Errorf("a %dx%d picture is too small for layer %s", width, height, l.node.name)
 		}
+		if r := p.values[max(l.residual, 0)]; l.residual != none && (r.H != out.H || r.W != out.W || r.C != out.C) {
+			return nil, &fault.ShapeError{What: "sum " + l.node.name, Want: fmt.Sprint([]int{out.C, out.H, out.W}), Got: []int{r.C, r.H, r.W}}
+		}
 		p.values[l.out] = out
 		p.offset[l.out] = free.take(out.Size())
 		for v, last := range n.last {

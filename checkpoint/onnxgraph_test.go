@@ -1,0 +1,112 @@
+package checkpoint
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/tensor"
+)
+
+// message builds an ONNX file's parts as protoc would write them.
+func message(parts ...[]byte) []byte { return slices.Concat(parts...) }
+
+// smallGraph is y = Clip(x, lo, hi) with a packed and an unpacked list among its attributes.
+func smallGraph(opset uint64) []byte {
+	attribute := func(name string, rest ...[]byte) []byte {
+		return appendMessage(nil, nodeAttribute, message(appendMessage(nil, attributeName, []byte(name)), message(rest...)))
+	}
+	node := message(
+		appendMessage(nil, nodeInput, []byte("x")), appendMessage(nil, nodeInput, nil), appendMessage(nil, nodeInput, []byte("hi")),
+		appendMessage(nil, nodeOutput, []byte("y")), appendMessage(nil, nodeName, []byte("clip")), appendMessage(nil, nodeOp, []byte("Clip")),
+		appendMessage(nil, nodeDomain, []byte("ai.onnx")),
+		attribute("packed", appendMessage(nil, attributeInts, []byte{1, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})),
+		attribute("loose", appendNumber(nil, attributeInts, 7), appendNumber(nil, attributeInts, 8)),
+		attribute("float", []byte{attributeFloat<<3 | wire32, 0, 0, 0x20, 0x40}),
+		attribute("text", appendMessage(nil, attributeText, []byte("linear"))),
+	)
+	hi := message(appendNumber(nil, tensorType, 1), appendMessage(nil, tensorName, []byte("hi")), appendMessage(nil, tensorRaw, []byte{0, 0, 0xc0, 0x40}))
+	dim := func(n uint64) []byte { return appendMessage(nil, shapeDim, appendNumber(nil, dimValue, n)) }
+	shape := message(dim(1), dim(3), appendMessage(nil, shapeDim, appendMessage(nil, 2, []byte("h"))), dim(5))
+	x := message(appendMessage(nil, valueName, []byte("x")), appendMessage(nil, valueType, appendMessage(nil, typeTensor, appendMessage(nil, tensorShape, shape))))
+	graph := message(appendMessage(nil, graphNode, node), appendMessage(nil, graphInitializer, hi), appendMessage(nil, graphInput, x),
+		appendMessage(nil, graphInput, appendMessage(nil, valueName, []byte("hi"))), appendMessage(nil, graphOutput, appendMessage(nil, valueName, []byte("y"))))
+	return message(appendNumber(nil, 1, 8), appendMessage(nil, modelGraph, graph), appendMessage(nil, modelOpset, appendNumber(nil, opsetVersion, opset)))
+}
+
+func TestReadONNXGraph(t *testing.T) {
+	g, err := ReadONNX(smallGraph(13), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Opset != 13 || len(g.Nodes) != 1 || len(g.Inputs) != 1 || !slices.Equal(g.Outputs, []string{"y"}) {
+		t.Fatalf("got %+v", g)
+	}
+	n := g.Nodes[0]
+	if n.Op != "Clip" || n.Name != "clip" || n.Domain != "" || !slices.Equal(n.In, []string{"x", "", "hi"}) || !slices.Equal(n.Out, []string{"y"}) {
+		t.Errorf("node %+v", n)
+	}
+	if !slices.Equal(g.Inputs[0].Shape, []int{1, 3, -1, 5}) {
+		t.Errorf("input of shape %v", g.Inputs[0].Shape)
+	}
+	if a := n.Attributes; !slices.Equal(a["packed"].Ints, []int64{1, 2, -1}) || !slices.Equal(a["loose"].Ints, []int64{7, 8}) || a["float"].Float != 2.5 || a["text"].Text != "linear" {
+		t.Errorf("attributes %+v", a)
+	}
+	if hi := g.Constants["hi"]; hi == nil || len(hi.Floats) != 1 || hi.Floats[0] != 6 {
+		t.Errorf("constant %+v", hi)
+	}
+}
+
+func TestReadONNXRefuses(t *testing.T) {
+	good := smallGraph(13)
+	var unsupported *fault.UnsupportedError
+	for _, opset := range []uint64{10, 22} {
+		if _, err := ReadONNX(smallGraph(opset), nil); !errors.As(err, &unsupported) {
+			t.Errorf("opset %d: %v", opset, err)
+		}
+	}
+	var format *fault.FormatError
+	if _, err := ReadONNX(append(slices.Clone(good), good...), nil); !errors.As(err, &format) || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("two graphs: %v", err)
+	}
+	for n := range len(good) - 6 { // without the opset, or with a part cut through
+		if _, err := ReadONNX(good[:n], nil); err == nil {
+			t.Errorf("the first %d of %d bytes were read", n, len(good))
+		}
+	}
+}
+
+func FuzzReadONNX(f *testing.F) {
+	f.Add(smallGraph(13))
+	for _, name := range []string{"model.onnx", "external.onnx"} {
+		raw, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g, err := ReadONNX(data, nil)
+		if err != nil {
+			return
+		}
+		description, weights := g.Detach(func(ONNXNode) bool { return true }, g.Outputs)
+		again, err := ReadONNX(description, func(name string) (*tensor.Tensor, error) {
+			for _, w := range weights {
+				if w.Name == name {
+					return w.Tensor, nil
+				}
+			}
+			return nil, errors.New("asked for a tensor that was not detached")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Nodes) != len(g.Nodes) {
+			t.Fatalf("%d nodes, then %d", len(g.Nodes), len(again.Nodes))
+		}
+	})
+}

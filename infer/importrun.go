@@ -1,0 +1,90 @@
+package infer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/internal/parallel"
+	"github.com/blemish/blemish/tensor"
+)
+
+// Run computes the taps' values of a batch (N,C,H,W), each with the pictures as its first dimension. Pictures run one by one, side by side
+// as far as there are any; results depend neither on workers nor on the other pictures.
+func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) ([]*tensor.Tensor, error) {
+	if len(batch.Shape) != 4 || batch.Shape[1] != n.channels || tensor.Volume(batch.Shape) == 0 {
+		return nil, &fault.ShapeError{What: "batch", Want: fmt.Sprintf("(N,%d,H,W)", n.channels), Got: batch.Shape}
+	}
+	if n.fused != nil {
+		return n.fused.Run(ctx, batch, workers)
+	}
+	count := batch.Shape[0]
+	workers = parallel.Workers(workers)
+	within := max(1, workers/count)
+	results, errs := make([][]*array, count), make([]error, count)
+	parallel.For(workers/within, count, func(i int) {
+		results[i], errs[i] = n.runOne(ctx, &array{append([]int{1}, batch.Shape[1:]...), batch.Item(i).Data, nil, "F32"}, within)
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := make([]*tensor.Tensor, len(n.taps))
+	for t := range out {
+		first := results[0][t]
+		if first.rank() < 1 || first.shape[0] != 1 || !first.isFloat() {
+			return nil, &fault.UnsupportedError{What: fmt.Sprintf("a layer of shape %v and type %s for one picture", first.shape, first.dtype), Hint: "want floats, (1,…)"}
+		}
+		out[t] = tensor.New(append([]int{count}, first.shape[1:]...)...)
+		for i, r := range results {
+			copy(out[t].Item(i).Data, r[t].floats)
+		}
+	}
+	return out, nil
+}
+
+func (n *Imported) runOne(ctx context.Context, picture *array, workers int) ([]*array, error) {
+	values := append([]*array{}, n.values...)
+	values[n.input] = picture
+	for i, s := range n.steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		out, err := n.call(s, values, workers)
+		if err != nil {
+			return nil, err
+		}
+		for j, y := range s.out {
+			if y >= 0 && j < len(out) {
+				values[y] = out[j]
+			}
+		}
+		for _, x := range s.in { // let go of what nobody reads any more
+			if x >= 0 && n.last[x] <= i && n.values[x] == nil {
+				values[x] = nil
+			}
+		}
+	}
+	taps := make([]*array, len(n.taps))
+	for i, v := range n.taps {
+		if taps[i] = values[v]; taps[i] == nil {
+			return nil, fmt.Errorf("tap %d was not computed", i)
+		}
+	}
+	return taps, nil
+}
+
+// InputSize is the height and width that the network was exported for; ok is false where they are open.
+func (n *Imported) InputSize() (height, width int, ok bool) {
+	if len(n.shape) != 4 || n.shape[2] <= 0 || n.shape[3] <= 0 {
+		return 0, 0, false
+	}
+	return n.shape[2], n.shape[3], true
+}
+
+// Channels is the number of channels of a picture.
+func (n *Imported) Channels() int { return n.channels }
+
+// Fused says whether the network runs as a fused plan.
+func (n *Imported) Fused() bool { return n.fused != nil }
