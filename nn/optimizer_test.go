@@ -180,6 +180,23 @@ func TestOptimizersGoOnWhereTheyStopped(t *testing.T) {
 	}
 }
 
+// A rate of 0, where a schedule begins, moves no parameter but fills the momentum, as in PyTorch.
+func TestMomentumIsKeptAtARateOfZero(t *testing.T) {
+	p := autograd.NewParam("p", tensor.From([]float32{1, 2}, 2))
+	p.Grad = tensor.From([]float32{0.5, -1}, 2)
+	groups := []*Group{{Params: []*autograd.Var{p}}}
+	o, err := NewSGD(groups, SGDConfig{Momentum: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Step() // v = g
+	groups[0].LR = 1
+	o.Step() // v = 0.5·v + g = (0.75, -1.5)
+	if !slices.Equal(p.Value.Data, []float32{0.25, 3.5}) {
+		t.Errorf("%v, want [0.25 3.5]", p.Value.Data)
+	}
+}
+
 func TestOptimizersRefuseSettings(t *testing.T) {
 	one := []*Group{{LR: 0.1}}
 	bad := func(name string, err error) {
