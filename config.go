@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Method        string            // "patchcore" if empty
 	MethodOptions json.RawMessage   // JSON object over the method's defaults; see Method.Defaults
-	Backbone      string            // "efficientnet-lite0" if empty, which is embedded; methods without a backbone take none
+	Backbone      string            // a known name or the path of an .onnx file; "efficientnet-lite0" if empty; methods without a backbone take none
 	Layers        []string          // feature taps; the backbone's default taps if empty
 	Preprocess    *transform.Config // DefaultPreprocess of the backbone if nil
 	Seed          uint64            // of every random choice
@@ -98,7 +98,7 @@ func (p *plan) resolveBackbone(c Config) error {
 		return nil
 	}
 	var err error
-	if p.spec, err = backbone.Lookup(or(c.Backbone, DefaultBackbone)); err != nil {
+	if p.spec, err = backbone.Find(or(c.Backbone, DefaultBackbone)); err != nil {
 		return err
 	}
 	p.taps = c.Layers

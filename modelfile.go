@@ -132,21 +132,22 @@ func (m *Model) openBackbone(method Method) error {
 		}
 		return nil
 	}
-	spec, err := backbone.Lookup(m.info.Backbone.Name)
-	if err != nil {
-		return err
-	}
-	if digest := weightsDigest(m.weights); digest != m.info.Backbone.Digest {
-		return &fault.FormatError{Format: "model", Reason: "its backbone's weights are not those it was trained with"}
-	}
-	extract, err := backbone.New(spec, m.info.Backbone.Layers, func(name string) (*tensor.Tensor, error) {
+	stored := func(name string) (*tensor.Tensor, error) {
 		for _, e := range m.weights {
 			if e.Name == name {
 				return e.Tensor, nil
 			}
 		}
 		return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("backbone tensor %q is missing", name)}
-	})
+	}
+	spec, err := backbone.Stored(m.info.Backbone.Name, stored)
+	if err != nil {
+		return err
+	}
+	if digest := weightsDigest(m.weights); digest != m.info.Backbone.Digest {
+		return &fault.FormatError{Format: "model", Reason: "its backbone's weights are not those it was trained with"}
+	}
+	extract, err := backbone.New(spec, m.info.Backbone.Layers, stored)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (p plan) openBackbone(opts *Options) (network, error) {
 	if err != nil {
 		return network{}, err
 	}
-	file, err := store.Open(p.spec.Name)
+	file, err := p.spec.Weights(p.taps, store.Open)
 	if err != nil {
 		return network{}, err
 	}
@@ -104,7 +104,7 @@ func (p plan) openBackbone(opts *Options) (network, error) {
 
 // keptWeights remembers the tensors that a network asks for: those go into the model file.
 type keptWeights struct {
-	file    *checkpoint.File
+	file    backbone.Weights
 	seen    map[string]bool
 	entries []checkpoint.Entry
 }

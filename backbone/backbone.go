@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/infer"
@@ -21,6 +22,7 @@ type Spec struct {
 	DefaultTaps []string
 
 	graph func() *infer.Graph
+	onnx  *checkpoint.ONNX // of an imported network, instead
 }
 
 // Graph returns the network.
@@ -67,11 +69,19 @@ func Lookup(name string) (Spec, error) {
 // Extractor computes a backbone's feature maps. It is immutable and safe for concurrent use.
 type Extractor struct {
 	taps    []detect.Tap
-	network *infer.Network
+	network network
+}
+
+// network is an infer.Network, or an imported one.
+type network interface {
+	Run(ctx context.Context, batch *tensor.Tensor, workers int) ([]*tensor.Tensor, error)
 }
 
 // New compiles a backbone as far as the deepest of the named taps, with weights by name.
 func New(spec Spec, taps []string, weights func(name string) (*tensor.Tensor, error)) (*Extractor, error) {
+	if spec.Imported() {
+		return newImported(spec, taps, weights)
+	}
 	g := spec.Graph()
 	known := g.Taps()
 	e := &Extractor{}
@@ -86,10 +96,11 @@ func New(spec Spec, taps []string, weights func(name string) (*tensor.Tensor, er
 		}
 		e.taps = append(e.taps, detect.Tap{Name: name, Channels: known[i].Channels, Stride: known[i].Stride})
 	}
-	var err error
-	if e.network, err = infer.Compile(g, weights, taps); err != nil {
+	compiled, err := infer.Compile(g, weights, taps)
+	if err != nil {
 		return nil, fmt.Errorf("backbone %s: %w", spec.Name, err)
 	}
+	e.network = compiled
 	return e, nil
 }
 

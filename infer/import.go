@@ -152,9 +152,12 @@ func neededNodes(g *checkpoint.ONNX, values []string) ([]*checkpoint.ONNXNode, e
 			defined[y] = true
 		}
 	}
+	if len(values) == 0 {
+		return nil, bad("it has no outputs")
+	}
 	needed := map[string]bool{}
 	for _, v := range values {
-		if !defined[v] {
+		if v == "" || !defined[v] {
 			return nil, bad("output %q is computed nowhere", v)
 		}
 		needed[v] = true

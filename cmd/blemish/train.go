@@ -49,7 +49,7 @@ Which one was recognised is said. Only good pictures are learned from.
 	fl.StringVarP(&f.out, "output", "o", "", "model file to write (required)")
 	fl.StringVar(&f.method, "method", blemish.DefaultMethod, "how to detect anomalies: "+strings.Join(methodNames(), ", "))
 	fl.StringArrayVar(&f.set, "set", nil, "an option of the method, name=value; may be given again")
-	fl.StringVar(&f.backbone, "backbone", blemish.DefaultBackbone, "pretrained network: "+strings.Join(backbone.Names(), ", "))
+	fl.StringVar(&f.backbone, "backbone", blemish.DefaultBackbone, "pretrained network: "+strings.Join(backbone.Names(), ", ")+", or an .onnx file")
 	fl.StringSliceVar(&f.layers, "layers", nil, "the backbone's layers to look at, such as layer2,layer3 (default: chosen for the backbone)")
 	fl.StringVar(&f.size, "size", fmt.Sprint(blemish.DefaultSize), "pixels of the shorter side, or height x width for letterbox and exact")
 	fl.StringVar(&f.resize, "resize", string(transform.Shorter), "shorter: keep the shape; letterbox: keep it and fill up to the size; exact: squash; none")
@@ -105,7 +105,7 @@ func (f *trainFlags) config() (blemish.Config, error) {
 	if err != nil {
 		return blemish.Config{}, err
 	}
-	spec, err := backbone.Lookup(f.backbone)
+	spec, err := backbone.Find(f.backbone)
 	if err != nil {
 		return blemish.Config{}, usageError{err}
 	}
