@@ -9,6 +9,7 @@ import (
 
 	"github.com/blemish/blemish"
 	"github.com/blemish/blemish/detect/classifier"
+	"github.com/blemish/blemish/explain"
 	"github.com/blemish/blemish/fault"
 )
 
@@ -16,7 +17,7 @@ import (
 func trainClassifier(t *testing.T, config blemish.Config, workers int) *blemish.Model {
 	t.Helper()
 	labels := blemish.Labels{Train: pieces{good: 12, bad: 12, broken: -1}, Valid: pieces{first: 50, good: 4, bad: 4, broken: -1}}
-	c := blemish.ClassifierConfig{Preprocess: config.Preprocess, Seed: config.Seed, Options: json.RawMessage(`{"views": 2, "epochs": 8}`)}
+	c := blemish.ClassifierConfig{Preprocess: config.Preprocess, Seed: config.Seed, Options: json.RawMessage(`{"views": 2, "epochs": 8, "flips": false}`)}
 	m, err := blemish.TrainClassifier(context.Background(), labels, c, &blemish.Options{Workers: workers})
 	if err != nil {
 		t.Fatal(err)
@@ -73,4 +74,55 @@ func TestWhatAClassifierIsNotTrainedWith(t *testing.T) {
 	if (blemish.ClassifierConfig{Preset: blemish.ChapterPreset}).Validate() != nil {
 		t.Error("the chapter's preset is not valid")
 	}
+}
+
+// At the layer the head reads, evidence is the model's own map, but for its scale and offset; at earlier layers it is finer.
+func TestExplainersShowWhatTheModelSaw(t *testing.T) {
+	m := trainClassifier(t, small(blemish.ClassifierMethod), 1)
+	p, err := labelled.Picture(context.Background(), 7) // scratched
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := m.Score(context.Background(), p.Image, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, layer := range []string{"_blocks.15", "_blocks.10"} {
+		for _, how := range explain.Methods() {
+			e, err := m.Explainer(layer, how)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := e.Explain(context.Background(), p.Image, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Shape[0] != p.Image.Height || got.Shape[1] != p.Image.Width {
+				t.Fatalf("%s: map of %v for a picture of %dx%d", how, got.Shape, p.Image.Width, p.Image.Height)
+			}
+			if r := correlation(got.Data, own.Map.Data); layer == "_blocks.15" && how == explain.Evidence && r < 0.99999 {
+				t.Errorf("evidence correlates by %v with the model's own map", r)
+			}
+		}
+	}
+	var config *fault.ConfigError
+	if _, err := m.Explainer("_blocks.99", explain.GradCAM); !errors.As(err, &config) {
+		t.Errorf("an unknown layer: %v", err)
+	}
+	if _, err := m.Explainer("_blocks.15", "x-ray"); !errors.As(err, &config) {
+		t.Errorf("an unknown method: %v", err)
+	}
+	if _, err := train(t, small("padim"), 1).Explainer("_blocks.4", explain.GradCAM); err == nil {
+		t.Error("PaDiM was explained")
+	}
+}
+
+func correlation(a, b []float32) float64 {
+	var sa, sb, aa, bb, ab float64
+	n := float64(len(a))
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		sa, sb, aa, bb, ab = sa+x, sb+y, aa+x*x, bb+y*y, ab+x*y
+	}
+	return (ab - sa*sb/n) / math.Sqrt((aa-sa*sa/n)*(bb-sb*sb/n))
 }
