@@ -4,6 +4,7 @@
 //	go run . patchcore -python /tmp/peers/bin/python -data DIR   # anomalib's PatchCore
 //	go run . training -python /tmp/peers/bin/python              # a step of training in PyTorch
 //	go run . inference -python /tmp/peers/bin/python             # ONNX Runtime, PyTorch, faiss
+//	go run . maps -data DIR                                      # where a classifier's maps point, beside PatchCore's
 //
 // Each subcommand's flags are shown by -h. Times are medians, and ratios Blemish/peer: below 1 is faster.
 package main
@@ -20,6 +21,7 @@ var comparisons = map[string]func(args []string) error{
 	"patchcore": comparePatchCore,
 	"training":  compareTraining,
 	"inference": inference,
+	"maps":      compareMaps,
 }
 
 // sides are what comparisons start as processes of their own; each takes one JSON object.
