@@ -103,10 +103,10 @@ func (t *Tape) AvgPool2d(x *Var, k int, win Window) *Var {
 	}
 	out := t.result(x.Shape()[0], x.Shape()[1], oh, ow)
 	n := t.record("avg_pool2d", backAverage, out, x)
-	boxes := func(y, xx int) box {
+	boxes := boxesOf(oh, ow, func(y, xx int) box {
 		y0, x0 := y*win.Stride-win.Pad.Top, xx*win.Stride-win.Pad.Left
 		return box{max(0, y0), min(h, y0+k), max(0, x0), min(w, x0+k), 1 / float32(k*k)}
-	}
+	})
 	t.average(out.Value.Data, x.Value.Data, planes, h, w, oh, ow, boxes)
 	if n != nil {
 		n.boxes, n.ints = boxes, [8]int{planes, h, w, oh, ow}
@@ -119,11 +119,11 @@ func (t *Tape) AdaptiveAvgPool2d(x *Var, h, w int) *Var {
 	planes, ih, iw := t.pictures("adaptive_avg_pool2d", x)
 	out := t.result(x.Shape()[0], x.Shape()[1], h, w)
 	n := t.record("adaptive_avg_pool2d", backAverage, out, x)
-	boxes := func(y, xx int) box {
+	boxes := boxesOf(h, w, func(y, xx int) box {
 		b := box{y * ih / h, ((y+1)*ih + h - 1) / h, xx * iw / w, ((xx+1)*iw + w - 1) / w, 0}
 		b.weight = 1 / float32((b.y1-b.y0)*(b.x1-b.x0))
 		return b
-	}
+	})
 	t.average(out.Value.Data, x.Value.Data, planes, ih, iw, h, w, boxes)
 	if n != nil {
 		n.boxes, n.ints = boxes, [8]int{planes, ih, iw, h, w}
@@ -137,20 +137,28 @@ type box struct {
 	weight         float32
 }
 
-func (t *Tape) average(dst, src []float32, planes, h, w, oh, ow int, boxes func(y, x int) box) {
+// boxesOf lists the boxes of a plane's results, row by row: all planes have the same.
+func boxesOf(h, w int, f func(y, x int) box) []box {
+	boxes := make([]box, 0, h*w)
+	for y := range h {
+		for x := range w {
+			boxes = append(boxes, f(y, x))
+		}
+	}
+	return boxes
+}
+
+func (t *Tape) average(dst, src []float32, planes, h, w, oh, ow int, boxes []box) {
 	parallel.For(t.Workers, planes, func(p int) {
 		from, to := src[p*h*w:(p+1)*h*w], dst[p*oh*ow:(p+1)*oh*ow]
-		for y := range oh {
-			for x := range ow {
-				b := boxes(y, x)
-				var sum float32
-				for sy := b.y0; sy < b.y1; sy++ {
-					for _, v := range from[sy*w+b.x0 : sy*w+max(b.x0, b.x1)] {
-						sum += v
-					}
+		for i, b := range boxes {
+			var sum float32
+			for y := b.y0; y < b.y1; y++ {
+				for _, v := range from[y*w+b.x0 : y*w+max(b.x0, b.x1)] {
+					sum += v
 				}
-				to[y*ow+x] = sum * b.weight
 			}
+			to[i] = sum * b.weight
 		}
 	})
 }
@@ -161,14 +169,11 @@ func backAverage(t *Tape, n *node) {
 	dst, g, boxes := t.summed(n.in[0]), n.out.Grad.Data, n.boxes
 	parallel.For(t.Workers, planes, func(p int) {
 		to := dst[p*h*w : (p+1)*h*w]
-		for y := range oh {
-			for x := range ow {
-				b := boxes(y, x)
-				v := g[(p*oh+y)*ow+x] * b.weight
-				for sy := b.y0; sy < b.y1; sy++ {
-					for sx := b.x0; sx < b.x1; sx++ {
-						to[sy*w+sx] += v
-					}
+		for i, b := range boxes {
+			v := g[p*oh*ow+i] * b.weight
+			for y := b.y0; y < b.y1; y++ {
+				for x := b.x0; x < b.x1; x++ {
+					to[y*w+x] += v
 				}
 			}
 		}

@@ -87,7 +87,7 @@ type node struct {
 
 	pointwise *pointwise
 	sliding   sliding
-	boxes     func(y, x int) box
+	boxes     []box
 	rows      []blend
 	columns   []blend
 }
