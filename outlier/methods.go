@@ -28,6 +28,10 @@ var methods = []Method{
 	method("zscore", "most deviant column, in standard deviations from the mean", DefaultZScore, openZScore),
 	method("mad", "most deviant column, in median absolute deviations from the median", DefaultMAD, openMAD),
 	method("mahalanobis", "squared distance from the mean by the rows' covariance", DefaultMahalanobis, openMahalanobis),
+	method("pca", "squared distance from the plane of the principal components", DefaultPCA, openPCA),
+	method("hbos", "rareness by the columns' histograms", DefaultHBOS, openHBOS),
+	method("ecod", "tail probabilities by the columns' empirical distributions", DefaultECOD, openECOD),
+	method("copod", "tail probabilities by an empirical copula", DefaultCOPOD, openCOPOD),
 }
 
 // Methods lists every method.
