@@ -13,7 +13,7 @@ var layers = [][]string{
 	{"report"},
 	{""},
 	{"detect/patchcore", "detect/padim", "detect/autoencoder", "detect/vae", "detect/features", "detect/classifier", "detect/detecttest"},
-	{"backbone", "detect/embed"},
+	{"backbone", "detect/embed", "detect/reconstruct"},
 	{"backbone/weights", "detect"},
 	{"outlier", "explain"},
 	{"train"},

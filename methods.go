@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/detect/autoencoder"
 	"github.com/blemish/blemish/detect/classifier"
 	"github.com/blemish/blemish/detect/features"
 	"github.com/blemish/blemish/detect/padim"
 	"github.com/blemish/blemish/detect/patchcore"
+	"github.com/blemish/blemish/detect/vae"
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/outlier"
 )
@@ -47,6 +49,22 @@ var methods = append([]Method{
 		defaults: func() detect.Trainer { return padim.DefaultConfig() },
 		parse:    parseConfig(padim.DefaultConfig),
 		open:     padim.Open,
+	},
+	{
+		Name:     "autoencoder",
+		Summary:  "what a network gives back wrong that learned to give good pictures back through a narrow code",
+		Pixels:   true,
+		defaults: func() detect.Trainer { return autoencoder.DefaultConfig() },
+		parse:    parseConfig(autoencoder.DefaultConfig),
+		open:     autoencoder.Open,
+	},
+	{
+		Name:     "vae",
+		Summary:  "likewise, through a code that is a normal distribution (Kingma and Welling, ICLR 2014)",
+		Pixels:   true,
+		defaults: func() detect.Trainer { return vae.DefaultConfig() },
+		parse:    parseConfig(vae.DefaultConfig),
+		open:     vae.Open,
 	},
 }, classic()...)
 

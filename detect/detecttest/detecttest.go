@@ -23,6 +23,7 @@ import (
 type Method struct {
 	Trainer detect.Trainer
 	Open    func(detect.State, detect.Extractor) (detect.Detector, error)
+	Pixels  bool // it looks at pixels, and needs no extractor
 }
 
 // Run checks a method on rendered pictures of two sizes, with a small extractor.
@@ -145,7 +146,11 @@ func Run(t *testing.T, m Method) {
 		if _, err := m.Trainer.Fit(context.Background(), flat, &detect.FitOptions{Extractor: Extractor{}}); err == nil {
 			t.Error("fit on a picture without channels is accepted")
 		}
-		if _, err := m.Trainer.Fit(context.Background(), train, nil); err == nil {
+		if m.Pixels {
+			if _, err := m.Open(state(t, d), nil); err != nil {
+				t.Errorf("opened without an extractor: %v", err)
+			}
+		} else if _, err := m.Trainer.Fit(context.Background(), train, nil); err == nil {
 			t.Error("fit without an extractor is accepted")
 		}
 		if _, err := m.Trainer.Fit(context.Background(), Pictures(0), &detect.FitOptions{Extractor: Extractor{}}); err == nil {

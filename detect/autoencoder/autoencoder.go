@@ -1,0 +1,63 @@
+// Package autoencoder learns to give good pictures back through a code too narrow to copy them; what is not like them comes back wrong. (Masci et
+// al., "Stacked convolutional auto-encoders for hierarchical feature extraction", ICANN 2011; with the structural similarity as loss: Bergmann et
+// al., VISAPP 2019, arXiv:1807.02011)
+package autoencoder
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+
+	"github.com/blemish/blemish/autograd"
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/detect/reconstruct"
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/nn"
+)
+
+// Config are the hyper-parameters.
+type Config struct {
+	reconstruct.Settings
+}
+
+// DefaultConfig learns tiles of 64x64 by squared error and structural similarity.
+func DefaultConfig() Config { return Config{reconstruct.DefaultSettings()} }
+
+// Fit trains a network from random weights. It looks at pixels: it needs no extractor.
+func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOptions) (detect.Detector, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := reconstruct.Fit(ctx, c.Settings, c, c.build, train, opts)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Open restores a detector from its State.
+func Open(s detect.State, _ detect.Extractor) (detect.Detector, error) {
+	var c Config
+	if err := json.Unmarshal(s.Config, &c); err != nil {
+		return nil, &fault.FormatError{Format: "autoencoder", Reason: "its configuration is damaged", Err: err}
+	}
+	if err := c.Validate(); err != nil {
+		return nil, &fault.FormatError{Format: "autoencoder", Reason: "its configuration is damaged", Err: err}
+	}
+	d, err := reconstruct.Open(c.Settings, c, c.build, s)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (c Config) build(rng *rand.Rand) reconstruct.Network {
+	return network{append(c.Encoder(c.Latent, rng), c.Decoder(rng)...)}
+}
+
+// network is encoder and decoder.
+type network struct{ nn.Sequential }
+
+func (n network) Learn(t *autograd.Tape, x *autograd.Var) (back, penalty *autograd.Var) {
+	return n.Forward(t, x), nil
+}

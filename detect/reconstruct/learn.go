@@ -1,0 +1,189 @@
+package reconstruct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"math/rand/v2"
+
+	"github.com/blemish/blemish/autograd"
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/nn"
+	"github.com/blemish/blemish/tensor"
+	"github.com/blemish/blemish/train"
+)
+
+// Network gives tiles (N,3,T,T) of mean 0 and deviation 1 back. Forward is how it judges.
+type Network interface {
+	nn.Module
+	// Learn is Forward in training, with what is added to the loss, or nil.
+	Learn(t *autograd.Tape, x *autograd.Var) (back, penalty *autograd.Var)
+}
+
+// Build makes a network that starts from random weights.
+type Build func(rng *rand.Rand) Network
+
+// units are what pixels are measured in: numbers found in the training pictures.
+type units struct {
+	mean, deviation float32 // of all pixels
+	span            float32 // from the smallest to the largest: the range of SSIM
+}
+
+func (u units) in(t *autograd.Tape, x *autograd.Var) *autograd.Var {
+	return t.Scale(x, 1/u.deviation, -u.mean/u.deviation)
+}
+
+func (u units) out(t *autograd.Tape, x *autograd.Var) *autograd.Var {
+	return t.Scale(x, u.deviation, u.mean)
+}
+
+// loss compares what came back with x: the squared error in the network's units, the similarity in the pixels' own.
+func (s Settings) loss(t *autograd.Tape, x, back *autograd.Var, u units) *autograd.Var {
+	if s.Loss == MSE {
+		return t.MSE(back, x)
+	}
+	ssim := t.SSIM(u.out(t, back), u.out(t, x), u.span)
+	if s.Loss == SSIM {
+		return ssim
+	}
+	return t.Add(t.MSE(back, x), ssim)
+}
+
+// tile is one of a picture.
+type tile struct {
+	picture int
+	spot
+}
+
+// Fit trains a network that build makes on tiles of the samples, which may differ in size. config is the method's own, for the State.
+// Memory: all pictures at once.
+func Fit(ctx context.Context, s Settings, config any, build Build, samples detect.Source, opts *detect.FitOptions) (*Detector, error) {
+	o := opts.WithDefaults()
+	pictures, err := read(ctx, samples, s.Tile, o)
+	if err != nil {
+		return nil, err
+	}
+	rng := rand.New(rand.NewPCG(o.Seed, 0x7265636f6e)) // a stream of its own
+	d := &Detector{settings: s, config: config, net: build(rng), units: measure(pictures)}
+	var tiles []tile
+	for i, p := range pictures {
+		for _, at := range spots(p.Shape[1], p.Shape[2], s) {
+			tiles = append(tiles, tile{i, at})
+		}
+	}
+	optimizer, err := s.optimizer(d.net)
+	if err != nil {
+		return nil, err
+	}
+	size := 3 * s.Tile * s.Tile
+	memory := make([]float32, min(s.BatchSize, len(tiles))*size)
+	batches := func(context.Context, int) iter.Seq2[*tensor.Tensor, error] {
+		rng.Shuffle(len(tiles), func(i, j int) { tiles[i], tiles[j] = tiles[j], tiles[i] })
+		return func(yield func(*tensor.Tensor, error) bool) {
+			for at := 0; at < len(tiles); at += s.BatchSize {
+				part := tiles[at:min(at+s.BatchSize, len(tiles))]
+				for k, t := range part {
+					cut(memory[k*size:][:size], pictures[t.picture], t.spot, s.Tile)
+				}
+				if !yield(tensor.From(memory[:len(part)*size], len(part), 3, s.Tile, s.Tile), nil) {
+					return
+				}
+			}
+		}
+	}
+	tape := autograd.NewTape()
+	tape.Workers, tape.Rand = o.Workers, rng
+	step := func(_ context.Context, _ train.At, batch *tensor.Tensor) (float64, error) {
+		defer tape.Reset()
+		x := d.units.in(tape, tape.Input(batch))
+		back, penalty := d.net.Learn(tape, x)
+		loss := s.loss(tape, x, back, d.units)
+		if penalty != nil {
+			loss = tape.Add(loss, penalty)
+		}
+		value := float64(loss.Value.Data[0])
+		optimizer.ZeroGrad()
+		if err := tape.Backward(loss); err != nil {
+			return 0, err
+		}
+		optimizer.Step()
+		return value, nil
+	}
+	err = train.Run(ctx, train.Config{
+		Epochs: s.Epochs, Model: d.net, Optimizers: []nn.Optimizer{optimizer},
+		EpochEnd: func(_ context.Context, p train.Progress) error {
+			o.Progress(detect.Progress{Stage: "epochs", Done: p.Epoch + 1, Total: s.Epochs})
+			return nil
+		},
+	}, batches, step)
+	if err != nil {
+		return nil, err
+	}
+	nn.Freeze(d.net, true)
+	return d, nil
+}
+
+func (s Settings) optimizer(m nn.Module) (nn.Optimizer, error) {
+	groups := nn.OneGroup(m, s.LR)
+	if s.Optimizer == SGD {
+		return nn.NewSGD(groups, nn.SGDConfig{Momentum: 0.9, WeightDecay: s.WeightDecay})
+	}
+	settings := nn.DefaultAdam()
+	settings.WeightDecay = s.WeightDecay
+	return nn.NewAdam(groups, settings)
+}
+
+// read returns the samples' pictures, at least a tile large.
+func read(ctx context.Context, samples detect.Source, tile int, o *detect.FitOptions) ([]*tensor.Tensor, error) {
+	var pictures []*tensor.Tensor
+	for s, err := range samples.Samples(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if err := check(s.Image); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		pictures = append(pictures, padded(s.Image, tile))
+		o.Progress(detect.Progress{Stage: "pictures", Done: len(pictures), Total: samples.Len()})
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(pictures) == 0 {
+		return nil, errors.New("no samples to learn from")
+	}
+	return pictures, nil
+}
+
+func check(picture *tensor.Tensor) error {
+	if len(picture.Shape) != 3 || picture.Shape[0] != 3 || len(picture.Data) == 0 {
+		return &fault.ShapeError{What: "picture", Want: "(3,H,W)", Got: picture.Shape}
+	}
+	if !detect.Usable(picture.Data) {
+		return detect.ErrUnusable
+	}
+	return nil
+}
+
+func measure(pictures []*tensor.Tensor) units {
+	var sum, square, n float64
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, p := range pictures {
+		for _, v := range p.Data {
+			v := float64(v)
+			sum += v
+			square += v * v
+			low, high = min(low, v), max(high, v)
+		}
+		n += float64(len(p.Data))
+	}
+	mean := sum / n
+	u := units{float32(mean), float32(math.Sqrt(max(0, square/n-mean*mean))), float32(high - low)}
+	if !(u.deviation > 1e-6) || !(u.span > 1e-6) { // all pixels alike
+		u.deviation, u.span = 1, 1
+	}
+	return u
+}
