@@ -24,6 +24,7 @@ type Method struct {
 	Trainer detect.Trainer
 	Open    func(detect.State, detect.Extractor) (detect.Detector, error)
 	Pixels  bool // it looks at pixels, and needs no extractor
+	Coarse  bool // its map is of steps, whose peak may be anywhere
 }
 
 // Run checks a method on rendered pictures of two sizes, with a small extractor.
@@ -52,7 +53,7 @@ func Run(t *testing.T, m Method) {
 			}
 			w := r.Map.Shape[1]
 			peak := slices.Index(r.Map.Data, slices.Max(r.Map.Data))
-			if dx, dy := peak%w-(x+defectSize/2), peak/w-(y+defectSize/2); dx*dx+dy*dy > 12*12 {
+			if dx, dy := peak%w-(x+defectSize/2), peak/w-(y+defectSize/2); dx*dx+dy*dy > 12*12 && !m.Coarse {
 				t.Errorf("defect at (%d,%d): the map's peak is at (%d,%d)", x, y, peak%w, peak/w)
 			}
 		}
