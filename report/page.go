@@ -99,6 +99,11 @@ func newSectionView(id string, s Section) (sectionView, error) {
 		{"threshold", optional(e.Threshold), "raw score above which a picture is called anomalous"},
 		{"time", sum.MsPerImg + " ms", "per picture"},
 	}
+	if e.Class != nil {
+		v.Image = append(v.Image,
+			namedFigure{"class accuracy", ratio(&e.Class.Accuracy), "share of pictures whose most probable class is their own"},
+			namedFigure{"balanced", ratio(&e.Class.BalancedAccuracy), "mean of the classes' own accuracies"})
+	}
 	v.Pixel = []namedFigure{
 		{"AUROC", ratio(e.Pixel.AUROC), "area under the ROC curve"},
 		{"AP", ratio(e.Pixel.AP), "average precision"},
@@ -152,12 +157,36 @@ func chartViews(e *blemish.Evaluation) ([]chartView, error) {
 		return append(views, chartView{Title: "Verdicts", Missing: "The model has no threshold."}), nil
 	}
 	view, err := newChartView(ConfusionMatrix(e.Counts))
-	return append(views, view), err
+	if err != nil || e.Class == nil {
+		return append(views, view), err
+	}
+	more, err := classViews(e, scores)
+	return append(append(views, view), more...), err
+}
+
+// classViews are the charts of a classifier alone.
+func classViews(e *blemish.Evaluation, scores Scores) (views []chartView, err error) {
+	matrix, err := ClassMatrix(*e.Class, CellBoth)
+	if err != nil {
+		return nil, err
+	}
+	reliability, err := ReliabilityDiagram(scores)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range []*Chart{matrix, reliability} {
+		view, err := newChartView(c)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, view)
+	}
+	return views, nil
 }
 
 func newChartView(c *Chart) (chartView, error) {
 	svg, err := c.inline()
-	// The drawing holds only what this package and the plotter wrote: numbers and fixed words, no names from outside.
+	// The drawing holds only what this package and the plotter wrote: numbers, words, and names of classes, which the canvas escapes.
 	return chartView{Title: c.Title, Text: c.Text, SVG: template.HTML(svg)}, err
 }
 

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/blemish/blemish"
+	"github.com/blemish/blemish/tensor"
+	"github.com/blemish/blemish/transform"
+)
+
+func svgOf(t *testing.T, c *Chart) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := WriteChart(&out, "x.svg", c); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestClassMatrixShowsCountsFractionsOrBoth(t *testing.T) {
+	c := blemish.ClassEvaluation{Classes: []string{"good", `<b>"crack"</b>`}, Confusion: [][]int{{17, 3}, {1, 4}}, Accuracy: 0.84, BalancedAccuracy: 0.825}
+	for show, want := range map[Cells][]string{
+		CellCounts: {">17<", ">3<", ">1<", ">4<"}, CellFractions: {">85.0 %<", ">15.0 %<", ">20.0 %<", ">80.0 %<"}, CellBoth: {">17<", ">85.0 %<"},
+	} {
+		chart, err := ClassMatrix(c, show)
+		if err != nil {
+			t.Fatal(err)
+		}
+		svg := svgOf(t, chart)
+		for _, w := range append(want, "good", "verdict", "truth") {
+			if !strings.Contains(svg, w) {
+				t.Errorf("%s: no %s", show, w)
+			}
+		}
+		if strings.Contains(svg, "<b>") {
+			t.Errorf("%s: a class's name is markup", show)
+		}
+		if show == CellCounts && strings.Contains(svg, "85.0") || show == CellFractions && strings.Contains(svg, ">17<") {
+			t.Errorf("%s shows the other, too", show)
+		}
+		// two dark cells, of 85 and 80 %, and two light ones
+		if n := strings.Count(svg, "fill:#FFFFFF"); show == CellCounts && n != 3 { // the background and two texts
+			t.Errorf("%d white things", n)
+		}
+		if !strings.Contains(chart.Text, "84.00 %") {
+			t.Error(chart.Text)
+		}
+	}
+	if _, err := ClassMatrix(c, "percent"); err == nil {
+		t.Error("unknown cells are accepted")
+	}
+	c.Confusion = c.Confusion[:1]
+	if _, err := ClassMatrix(c, CellBoth); err == nil {
+		t.Error("a matrix without a row for each class is accepted")
+	}
+}
+
+func TestReliabilityIsTheExpectedCalibrationError(t *testing.T) {
+	// by hand: bin 0.1: {0.1, 0.15} observed 0.5; bin 0.9: {0.9, 1} observed 1. (2·|0.5-0.125| + 2·|1-0.95|)/4
+	bins, expected, err := Reliability([]float64{0.1, 0.15, 0.9, 1}, []bool{true, false, true, true})
+	if err != nil || math.Abs(expected-0.2125) > 1e-12 {
+		t.Errorf("error %v, %v", expected, err)
+	}
+	if b := bins[9]; b.Pictures != 2 || b.Observed != 1 || math.Abs(b.Predicted-0.95) > 1e-12 {
+		t.Errorf("last bin %+v", b)
+	}
+	for _, bad := range []float64{-0.1, 1.1, math.NaN()} {
+		if _, _, err := Reliability([]float64{bad}, []bool{true}); err == nil {
+			t.Errorf("a probability of %v is accepted", bad)
+		}
+	}
+	chart, err := ReliabilityDiagram(Scores{Values: []float64{0.1, 0.15, 0.9, 1}, Defective: []bool{true, false, true, true}})
+	if err != nil || !strings.Contains(chart.Text, "0.2125") {
+		t.Errorf("%v %v", chart, err)
+	}
+}
+
+func TestAccuracyCurveSaysWhereItEnds(t *testing.T) {
+	chart, err := AccuracyCurve([]blemish.Epoch{{Train: 0.7913, Valid: 0.7621}, {Train: 0.9951, Valid: 0.9806}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []string{"79.13 % to 99.51 %", "76.21 % to 98.06 %"} {
+		if !strings.Contains(chart.Text, w) {
+			t.Errorf("%q lacks %s", chart.Text, w)
+		}
+	}
+	if svg := svgOf(t, chart); !strings.Contains(svg, "validation") || !strings.Contains(svg, "training") {
+		t.Error("no legend")
+	}
+	if _, err := AccuracyCurve(nil); err == nil {
+		t.Error("no epochs are accepted")
+	}
+}
+
+func TestSamplesAreUnnormalisedAndTitled(t *testing.T) {
+	how := transform.DefaultConfig()
+	x := tensor.New(3, 2, 2)
+	for c := range 3 { // pixel 1 was 255, 0, 51
+		x.Data[c*4+1] = ([]float32{255, 0, 51}[c]/255 - how.Mean[c]) / how.Std[c]
+	}
+	shown := Unnormalised(x, how)
+	if got := color.RGBAModel.Convert(shown.At(1, 0)); got != (color.RGBA{255, 0, 51, 255}) {
+		t.Errorf("pixel %v", got)
+	}
+	samples := []Sample{{shown, "crack", "crack"}, {image.NewGray(image.Rect(0, 0, 4, 8)), "good", "crack"}}
+	var out bytes.Buffer
+	if err := WriteSamples(&out, "x.svg", samples); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []string{"P: crack", "T: crack", "P: good", svgColor(badColor)} {
+		if !strings.Contains(out.String(), w) {
+			t.Errorf("no %s in the grid", w)
+		}
+	}
+	out.Reset()
+	if err := WriteSamples(&out, "x.png", samples); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := png.Decode(&out); err != nil {
+		t.Error(err)
+	}
+	if err := WriteSamples(&out, "x.png", make([]Sample, 16)); err == nil {
+		t.Error("sixteen samples are accepted")
+	}
+	if err := WriteSamples(&out, "x.tga", samples); err == nil {
+		t.Error("an unknown format is accepted")
+	}
+}
