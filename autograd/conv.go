@@ -83,6 +83,9 @@ func (t *Tape) ConvTranspose2d(x, w, b *Var, win Window, extra int) *Var {
 	if len(xs) != 4 || len(ws) != 4 || ws[0] != xs[1] || ws[0]%win.Groups != 0 {
 		t.misfit("conv_transpose2d", fmt.Sprintf("(N, C, H, W) for a weight %v (C, O/%d, kh, kw)", ws, win.Groups), xs)
 	}
+	if extra < 0 || extra > 0 && extra >= max(win.Stride, win.Dilation) {
+		panic(fmt.Sprintf("autograd: conv_transpose2d with an output padding of %d: want less than the larger of stride %d and dilation %d", extra, win.Stride, win.Dilation))
+	}
 	// the convolution it is the gradient of reads what this one makes
 	s := sliding{Window: win, n: xs[0], ins: ws[1] * win.Groups, outs: xs[1], kh: ws[2], kw: ws[3], out: kernel.Shape2D{H: xs[2], W: xs[3]}}
 	s.in.H = (xs[2]-1)*win.Stride - win.Pad.Top - win.Pad.Bottom + win.Dilation*(ws[2]-1) + extra + 1

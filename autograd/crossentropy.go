@@ -5,6 +5,9 @@ import (
 	"math"
 )
 
+// Ignored is the label of what has none, PyTorch's default ignore_index: it adds nothing to the loss or to its mean's divisor.
+const Ignored = -100
+
 // Classes holds the settings of CrossEntropy and CrossEntropySoft.
 type Classes struct {
 	Weight    []float32 // of each class; nil for 1
@@ -19,7 +22,7 @@ func (t *Tape) CrossEntropy(x *Var, labels []int, o Classes) *Var {
 	v := t.vectors(op, x)
 	out := t.reduced(o.Reduction, v.shape()...)
 	j := classJob{vectors: v, x: x.Value.Data, out: out.Value.Data, smoothing: float64(o.Smoothing), how: o.Reduction}
-	j.labels = t.labels(op, x, labels)
+	j.labels = t.labels(op, x, labels, Ignored)
 	j.weight = t.classWeights(op, o.Weight, x)
 	out = t.crossEntropy(op, &j, out, x, nil)
 	if !out.requiresGrad {
@@ -60,15 +63,15 @@ func (t *Tape) crossEntropy(op string, j *classJob, out, x, y *Var) *Var {
 	return out
 }
 
-// labels copies labels to the tape's memory. It panics where there is not one in 0..C-1 for each vector.
-func (t *Tape) labels(op string, x *Var, labels []int) []int32 {
+// labels copies labels to the tape's memory. It panics where there is not one in 0..C-1, or also, for each vector.
+func (t *Tape) labels(op string, x *Var, labels []int, also int) []int32 {
 	s := x.Shape()
 	if n := len(x.Value.Data) / s[1]; len(labels) != n {
 		t.misfit(op, fmt.Sprintf("(N,C,…) with N·… = %d, the number of labels", len(labels)), s)
 	}
 	index := t.memory.takeIndex(len(labels))
 	for i, v := range labels {
-		if v < 0 || v >= s[1] {
+		if v != also && (v < 0 || v >= s[1]) {
 			t.misfit(op, fmt.Sprintf("(N,C,…) with labels from 0 to C-1 = %d, not %d, as labels[%d] is", s[1]-1, v, i), s)
 		}
 		index[i] = int32(v)
@@ -99,12 +102,14 @@ type classJob struct {
 
 // divisor is what the sum of the losses is divided by.
 func (j *classJob) divisor() float64 {
-	if j.how != ReduceMean || j.labels == nil || j.weight == nil {
+	if j.how != ReduceMean || j.labels == nil {
 		return j.how.divisor(j.shape())
 	}
 	sum := 0.0
 	for _, y := range j.labels {
-		sum += float64(j.weight[y])
+		if y != Ignored {
+			sum += j.classWeight(int(y))
+		}
 	}
 	return sum
 }
@@ -131,6 +136,9 @@ func (j *classJob) classWeight(c int) float64 {
 // share is what class c, whose logit is value at, has of the smoothed target of vector i, times its weight.
 func (j *classJob) share(i, c, at int) float64 {
 	y := 0.0
+	if j.target == nil && j.labels[i] == Ignored {
+		return 0
+	}
 	if j.target != nil {
 		y = float64(j.target[at])
 	} else if int(j.labels[i]) == c {

@@ -10,7 +10,7 @@ func (t *Tape) FocalSoftmax(x *Var, labels []int, gamma float32, alpha []float32
 	how, v := chosen(r), t.vectors(op, x)
 	out := t.reduced(how, v.shape()...)
 	j := focalJob{classJob{vectors: v, x: x.Value.Data, out: out.Value.Data, how: how}, float64(gamma)}
-	j.labels = t.labels(op, x, labels)
+	j.labels = t.labels(op, x, labels, 0)
 	j.weight = t.classWeights(op, alpha, x)
 	var sum float64
 	if n := j.count(); many(n, j.c) {

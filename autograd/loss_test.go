@@ -438,6 +438,7 @@ func TestLossesNameWhatDoesNotFit(t *testing.T) {
 		"number":          {func(t *Tape) { t.CrossEntropy(v(2, 3), []int{0}, Classes{}) }, "= 1"},
 		"label":           {func(t *Tape) { t.CrossEntropy(v(2, 3), []int{0, 3}, Classes{}) }, "labels[1]"},
 		"negative label":  {func(t *Tape) { t.FocalSoftmax(v(2, 3), []int{-1, 2}, 2, nil) }, "labels[0]"},
+		"ignored label":   {func(t *Tape) { t.FocalSoftmax(v(2, 3), []int{1, Ignored}, 2, nil) }, "labels[1]"},
 		"classes":         {func(t *Tape) { t.CrossEntropy(v(2, 3), []int{0, 1}, Classes{Weight: make([]float32, 2)}) }, "C = 2"},
 		"dimensions":      {func(t *Tape) { t.CrossEntropy(v(3), []int{0}, Classes{}) }, "(N,C,…)"},
 		"soft":            {func(t *Tape) { t.CrossEntropySoft(v(2, 3), v(2, 4), Classes{}) }, "[2 4]"},

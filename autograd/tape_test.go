@@ -188,6 +188,22 @@ func TestInPlaceRefusesValuesThatAreNeeded(t *testing.T) {
 	tape.ReLUInPlace(tape.Sigmoid(x)) // sigmoid's slope is computed from its result
 }
 
+// As PyTorch, which refuses an output padding that a larger picture would explain.
+func TestOutputPaddingIsLessThanTheStride(t *testing.T) {
+	run := func(win Window, extra int) (refused bool) {
+		defer func() { refused = recover() != nil }()
+		tape := NewTape()
+		tape.ConvTranspose2d(tape.Input(tensor.New(1, 2, 4, 4)), NewParam("w", tensor.New(2, 3, 3, 3)), nil, win, extra)
+		return false
+	}
+	if run(Window{Stride: 2}, 1) || run(Window{Dilation: 3}, 2) || run(Window{}, 0) {
+		t.Error("a possible output padding is refused")
+	}
+	if !run(Window{Stride: 2}, 2) || !run(Window{}, 1) || !run(Window{Stride: 2}, -1) {
+		t.Error("an impossible output padding is not refused")
+	}
+}
+
 func TestDropout(t *testing.T) {
 	x := NewParam("x", tensor.New(10000))
 	for i := range x.Value.Data {

@@ -11,8 +11,9 @@ type BatchNorm struct {
 	Weight, Bias *autograd.Var // (C)
 	RunningMean  *tensor.Tensor
 	RunningVar   *tensor.Tensor
-	Momentum     float64 // 0.1
-	Eps          float64 // 1e-5
+	Momentum     float64        // 0.1: the weight of the newest batch
+	Cumulative   *tensor.Tensor // (1): batches so far; then running statistics are means over all of them, whatever Momentum is
+	Eps          float64        // 1e-5
 	evaluating   bool
 }
 
@@ -24,10 +25,20 @@ func NewBatchNorm(name string, channels int) *BatchNorm {
 	}
 }
 
+// Averaged makes the running statistics plain means over all batches so far, PyTorch's momentum=None.
+func (b *BatchNorm) Averaged() *BatchNorm {
+	b.Cumulative = tensor.New(1)
+	return b
+}
+
 // Forward keeps the shape (N, C, …).
 func (b *BatchNorm) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 	t.Layer(b.Name)
 	r := autograd.Running{Mean: b.RunningMean.Data, Var: b.RunningVar.Data, Momentum: b.Momentum}
+	if b.Cumulative != nil && !b.evaluating {
+		b.Cumulative.Data[0]++
+		r.Momentum = 1 / float64(b.Cumulative.Data[0])
+	}
 	return t.BatchNorm(x, b.Weight, b.Bias, &r, !b.evaluating, b.Eps)
 }
 
@@ -36,7 +47,11 @@ func (b *BatchNorm) Params() []*autograd.Var { return []*autograd.Var{b.Weight, 
 
 // Buffers are the running statistics.
 func (b *BatchNorm) Buffers() []Buffer {
-	return []Buffer{{b.Name + ".running_mean", b.RunningMean}, {b.Name + ".running_var", b.RunningVar}}
+	buffers := []Buffer{{b.Name + ".running_mean", b.RunningMean}, {b.Name + ".running_var", b.RunningVar}}
+	if b.Cumulative != nil {
+		buffers = append(buffers, Buffer{b.Name + ".num_batches_tracked", b.Cumulative})
+	}
+	return buffers
 }
 
 // SetTraining chooses the statistics.

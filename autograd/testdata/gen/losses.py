@@ -176,4 +176,12 @@ x = value((1, 1, 12, 13), 0, 255, 1)
 case("ssim", lambda x, y: 1 - ssim(x, y, 255).mean(), [x, value((1, 1, 12, 13), 0, 255, 1)], range=255)
 case("ssim", lambda x, y: 1 - ssim(x, y, 1).mean(), [torch.full((1, 1, 12, 12), 0.5), torch.full((1, 1, 12, 12), 0.75)], range=1)
 
+for r in (MEAN, SUM, NONE):
+    for weight in (None, value((4,), 0.25, 2)):
+        labels = torch.tensor([2, -100, 0, 3, -100, 1])  # -100: ignored
+        args = {"reduction": r, "smoothing": 0.1, "labels": labels.tolist()}
+        if weight is not None:
+            args["weight"] = array(weight)
+        case("cross_entropy", lambda x: F.cross_entropy(x, labels, weight, reduction=r, label_smoothing=0.1), [value((6, 4), -4, 4)], **args)
+
 Path(__file__).parent.parent.joinpath("losses.json").write_text(json.dumps(cases, separators=(",", ":")))
