@@ -32,6 +32,7 @@ var methods = []Method{
 	method("hbos", "rareness by the columns' histograms", DefaultHBOS, openHBOS),
 	method("ecod", "tail probabilities by the columns' empirical distributions", DefaultECOD, openECOD),
 	method("copod", "tail probabilities by an empirical copula", DefaultCOPOD, openCOPOD),
+	method("kde", "negative log-density around the rows (kernel density estimate)", DefaultKDE, openKDE),
 }
 
 // Methods lists every method.
