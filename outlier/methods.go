@@ -33,6 +33,7 @@ var methods = []Method{
 	method("ecod", "tail probabilities by the columns' empirical distributions", DefaultECOD, openECOD),
 	method("copod", "tail probabilities by an empirical copula", DefaultCOPOD, openCOPOD),
 	method("kde", "negative log-density around the rows (kernel density estimate)", DefaultKDE, openKDE),
+	method("gmm", "negative log-likelihood under a mixture of normal distributions", DefaultGMM, openGMM),
 }
 
 // Methods lists every method.

@@ -1,0 +1,178 @@
+package outlier
+
+import (
+	"math"
+
+	"github.com/blemish/blemish/linalg"
+)
+
+// mixture is normal distributions. factors hold L⁻¹ of each covariance L·Lᵀ: of full and tied packed lower triangles (tied: one), of diag and
+// spherical the diagonals.
+type mixture struct {
+	k, d    int
+	kind    string
+	weights []float64 // (k)
+	means   Matrix    // (k,d)
+	factors Matrix
+	offsets []float64 // (k): log weight + log det L⁻¹ - d/2·log 2π
+	four    [][]panel // of full and tied: the triangle four rows at a time
+}
+
+// panel is four rows of a lower triangle, interleaved and filled up with zeros: entry (r,j) is [j][r].
+type panel [][4]float64
+
+// leastShare is e^-70 ≈ 4e-31: components whose share of a row is less than this of the greatest are left out. All of them change a sum by less
+// than its rounding.
+const leastShare = -70
+
+// prepare computes what likelihood needs. It fails where a factor's diagonal is not positive.
+func (m *mixture) prepare() error {
+	m.offsets = make([]float64, m.k)
+	triangular := m.kind == "full" || m.kind == "tied"
+	for k := range m.k {
+		factor, logDet := m.factor(k), 0.0
+		for j := range m.d {
+			v := 0.0
+			if triangular {
+				v = factor[j*(j+1)/2+j]
+			} else {
+				v = factor[j]
+			}
+			if !(v > 0) || math.IsInf(v, 0) {
+				return errCollapsed
+			}
+			logDet += math.Log(v)
+		}
+		m.offsets[k] = math.Log(m.weights[k]) + logDet - float64(m.d)/2*math.Log(2*math.Pi)
+	}
+	if triangular {
+		m.four = make([][]panel, m.factors.Rows)
+		for f := range m.four {
+			m.four[f] = panelsOf(m.factors.Row(f), m.d)
+		}
+	}
+	return nil
+}
+
+func panelsOf(lower []float64, d int) []panel {
+	var panels []panel
+	for from := 0; from < d; from += 4 {
+		p := make(panel, min(from+4, d))
+		for r := range min(4, d-from) {
+			i := from + r
+			for j, v := range lower[i*(i+1)/2:][:i+1] {
+				p[j][r] = v
+			}
+		}
+		panels = append(panels, p)
+	}
+	return panels
+}
+
+// factor is component k's.
+func (m *mixture) factor(k int) []float64 {
+	if m.factors.Rows == 1 {
+		k = 0
+	}
+	return m.factors.Row(k)
+}
+
+func (m *mixture) parameters() int {
+	size := m.k * m.d * (m.d + 1) / 2
+	switch m.kind {
+	case "tied":
+		size = m.d * (m.d + 1) / 2
+	case "diag":
+		size = m.k * m.d
+	case "spherical":
+		size = m.k
+	}
+	return size + m.k*m.d + m.k - 1
+}
+
+// responsibility is scratch memory of likelihood, and its by-product.
+type responsibility struct {
+	share []float64 // (k): of each component in the row, 1 in all
+	best  int       // the greatest
+	z     []float64 // (d)
+}
+
+func (m *mixture) scratch() *responsibility {
+	return &responsibility{share: make([]float64, m.k), z: make([]float64, m.d)}
+}
+
+// likelihood returns the row's log-likelihood and fills in shares. It looks at component first before the others, and gives these up as soon as
+// they are sure to be left out; no result depends on which is first.
+func (m *mixture) likelihood(row []float64, first int, r *responsibility) float64 {
+	greatest := m.logProbability(row, first, math.Inf(-1), r.z)
+	r.share[first] = greatest
+	for k := range m.k {
+		if k != first {
+			r.share[k] = m.logProbability(row, k, greatest+leastShare, r.z)
+			greatest = max(greatest, r.share[k])
+		}
+	}
+	sum := 0.0
+	for k, v := range r.share {
+		if v == greatest {
+			r.best = k
+		}
+		if v -= greatest; v >= leastShare {
+			r.share[k] = math.Exp(v)
+			sum += r.share[k]
+		} else {
+			r.share[k] = 0
+		}
+	}
+	for k := range r.share {
+		r.share[k] /= sum
+	}
+	return greatest + math.Log(sum)
+}
+
+// logProbability is of the row and component k together, or -Inf once it is below least.
+func (m *mixture) logProbability(row []float64, k int, least float64, z []float64) float64 {
+	mean := m.means.Row(k)[:len(row)]
+	z = z[:len(row)]
+	for j, v := range row {
+		z[j] = v - mean[j]
+	}
+	offset := m.offsets[k]
+	most := 2 * (offset - least) // of the squared distance
+	if m.four == nil {
+		square := 0.0
+		for j, f := range m.factor(k)[:len(z)] {
+			y := f * z[j]
+			square += y * y
+		}
+		return offset - square/2
+	}
+	panels := m.four[0]
+	if len(m.four) > 1 {
+		panels = m.four[k]
+	}
+	square := 0.0
+	for _, p := range panels {
+		var s0, s1, s2, s3 float64
+		for j, v := range z[:len(p)] {
+			c := &p[j]
+			s0 += c[0] * v
+			s1 += c[1] * v
+			s2 += c[2] * v
+			s3 += c[3] * v
+		}
+		if square += s0*s0 + s1*s1 + (s2*s2 + s3*s3); square > most {
+			return math.Inf(-1)
+		}
+	}
+	return offset - square/2
+}
+
+// invertCovariance turns a packed covariance into L⁻¹.
+func invertCovariance(lower []float64, d int) error {
+	if linalg.Cholesky(lower, d) != nil {
+		return errCollapsed
+	}
+	linalg.InvertLower(lower, d)
+	return nil
+}
