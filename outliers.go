@@ -23,7 +23,7 @@ type OutlierConfig struct {
 	MethodOptions json.RawMessage // JSON object over the method's defaults
 	Contamination float64         // share of the rows that are outliers, at most 0.5; 0 takes the method's own threshold
 	Scale         OutlierScale    // of each column
-	Components    int             // reduce rows to at most so many principal components; for pictures 0 means DefaultOutlierComponents; -1 none
+	Components    int             // reduce rows to at most so many whitened principal components; 0: pictures to DefaultOutlierComponents or half their number, tables not at all
 	Seed          uint64
 
 	Backbone   string            // of pictures: DefaultBackbone if empty
@@ -41,11 +41,9 @@ const (
 	NoOutlierScale     OutlierScale = "none"
 )
 
-// DefaultOutlierComponents of pictures, or fewer if they explain OutlierVariance.
-const (
-	DefaultOutlierComponents = 64
-	OutlierVariance          = 0.99
-)
+// DefaultOutlierComponents of pictures. Fewer pictures than twice as many have half as many components as there are pictures: whitened rows
+// with as many components as rows are all equally far from each other.
+const DefaultOutlierComponents = 64
 
 // manyRows is where comparing all rows with all others gets slow.
 const manyRows = 50_000
@@ -132,11 +130,11 @@ func (c OutlierConfig) prepare(ctx context.Context, x outlier.Matrix, run *outli
 	if c.Components < 1 {
 		return x, said, nil
 	}
-	reduced, explained, err := outlier.Principal(ctx, x, OutlierVariance, c.Components, run)
+	reduced, explained, err := outlier.Principal(ctx, x, 1, c.Components, run)
 	if err != nil {
 		return x, "", err
 	}
-	return reduced, fmt.Sprintf("%s, then %d principal components with %.1f %% of the variance", said, reduced.Cols, 100*explained), nil
+	return outlier.StandardScale(reduced), fmt.Sprintf("%s, then %d whitened principal components with %.1f %% of the variance", said, reduced.Cols, 100*explained), nil
 }
 
 // RankPictures judges unsorted pictures beside each other, the most anomalous first: each is described by the means of its backbone's feature
@@ -182,7 +180,7 @@ func RankPictures(ctx context.Context, pictures Source, c OutlierConfig, opts *O
 		return nil, err
 	}
 	if c.Components == 0 {
-		c.Components = DefaultOutlierComponents
+		c.Components = max(1, min(DefaultOutlierComponents, x.Rows/2))
 	}
 	ranked, err := RankRows(ctx, x, c, opts)
 	if err != nil {

@@ -32,6 +32,19 @@ func RobustScale(x Matrix) Matrix {
 	return scaled
 }
 
+// StandardScale returns x with each column less its mean and divided by its standard deviation; a constant one becomes 0. Principal coordinates
+// are whitened by it: a direction in which rows seldom differ then counts as much as one in which they always do.
+func StandardScale(x Matrix) Matrix {
+	scaled := NewMatrix(x.Rows, x.Cols)
+	for j := range x.Cols {
+		mean, deviation := columnScale("standard", x, j)
+		for i := range x.Rows {
+			scaled.Row(i)[j] = (x.Row(i)[j] - mean) / deviation
+		}
+	}
+	return scaled
+}
+
 // Principal returns the rows' coordinates on the most principal components that explain a share of the variance, at most a number of them,
 // and the share that these explain. Components come from a randomised range finder with power iterations (Halko, Martinsson and Tropp, SIAM
 // Review 53, 2011), which never makes a matrix of d x d.

@@ -63,7 +63,7 @@ much. --json prints one object a line, index counting rows from 0: {"rank","inde
 	fl.StringArrayVar(&f.set, "set", nil, "an option of the method, name=value; may be given again")
 	fl.StringVar(&f.contamination, "contamination", "auto", "share of the rows that are outliers, such as 0.05; auto: the method's own threshold")
 	fl.StringVar(&f.scale, "scale", string(blemish.RobustOutlierScale), "robust: columns by median and interquartile range; none")
-	fl.IntVar(&f.components, "components", 0, "reduce to so many principal components; 0: pictures to at most 64, tables not at all")
+	fl.IntVar(&f.components, "components", 0, "reduce to so many whitened principal components; 0: pictures to at most 64, tables not at all")
 	fl.Uint64Var(&f.seed, "seed", 0, "of every random choice")
 	fl.IntVar(&f.top, "top", 0, "show the first so many only; 0 means all")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object a line")
