@@ -51,7 +51,9 @@ func (t *Tape) Conv2d(x, w, b *Var, win Window) *Var {
 	t.checkBias("conv2d", b, ws[0])
 	out := t.result(xs[0], ws[0], s.out.H, s.out.W)
 	t.startFromBias(out.Value.Data, b, s.n, s.outs)
-	t.slide(out.Value.Data, x.Value.Data, w.Value.Data, s, b != nil)
+	seen := t.windows(x.Value.Data, s)
+	seen.slide(out.Value.Data, w.Value.Data, b != nil)
+	seen.free()
 	if n := t.record("conv2d", backConv2d, out, x, w, b); n != nil {
 		n.sliding = s
 	}
@@ -66,7 +68,9 @@ func backConv2d(t *Tape, n *node) {
 	}
 	if w.requiresGrad {
 		dst, accumulate := t.gradient(w)
-		t.slideWeights(dst, x.Value.Data, g, s, accumulate)
+		seen := t.windows(x.Value.Data, s)
+		seen.weights(dst, g, accumulate)
+		seen.free()
 	}
 	if x.requiresGrad {
 		dst, accumulate := t.gradient(x)
@@ -109,13 +113,18 @@ func backConvTranspose2d(t *Tape, n *node) {
 	if b != nil && b.requiresGrad {
 		t.sumChannels(t.summed(b), g, s.n, s.ins)
 	}
+	if !w.requiresGrad && !x.requiresGrad {
+		return
+	}
+	seen := t.windows(g, s)
+	defer seen.free()
 	if w.requiresGrad {
 		dst, accumulate := t.gradient(w)
-		t.slideWeights(dst, g, x.Value.Data, s, accumulate)
+		seen.weights(dst, x.Value.Data, accumulate)
 	}
 	if x.requiresGrad {
 		dst, accumulate := t.gradient(x)
-		t.slide(dst, g, w.Value.Data, s, accumulate)
+		seen.slide(dst, w.Value.Data, accumulate)
 	}
 }
 
@@ -180,45 +189,69 @@ func (s *sliding) single() bool {
 	return s.kh == 1 && s.kw == 1 && s.Stride == 1 && s.Pad == Padding{} && s.in.H*s.in.W%4 == 0
 }
 
-// windows are the planes of x that filters slide over, and the positions of the windows; free gives the memory back.
-func (t *Tape) windows(x []float32, s sliding) (p *kernel.Planes, taps []kernel.Tap, out kernel.Shape2D, free func()) {
-	if s.single() {
-		row := kernel.Shape2D{H: 1, W: s.in.H * s.in.W}
-		p = &kernel.Planes{N: s.n, C: s.ins, Stride: 1, H: 1, W: row.W}
-		need := kernel.PlanesSize(s.n, s.ins, 1, row)
-		if cap(x) >= need { // x itself
-			p.Data = x[:need]
-			return p, []kernel.Tap{{}}, row, func() {}
-		}
-		p.Data = t.memory.take(need)
-		copy(p.Data, x)
-		return p, []kernel.Tap{{}}, row, func() { t.memory.give(p.Data) }
-	}
-	taps = kernel.SlidingTaps(nil, s.kh, s.kw, s.Stride, s.Dilation)
-	p = t.lay(x, s.n, s.ins, s.in, s.Stride, s.Pad.Top, s.Pad.Left, taps, s.out)
-	return p, taps, s.out, func() { t.memory.give(p.Data) }
+// windows are what filters slide over: planes of pictures (n, ins, in), and the positions of a window.
+type windows struct {
+	sliding
+	tape   *Tape
+	planes *kernel.Planes
+	taps   []kernel.Tap
+	shape  kernel.Shape2D // of the results
+	owned  bool           // the planes' memory
 }
 
-// slide computes y (n, outs, out) from x (n, ins, in), or adds to it.
-func (t *Tape) slide(y, x, w []float32, s sliding, accumulate bool) {
-	p, taps, out, free := t.windows(x, s)
-	defer free()
-	ins, outs := s.ins/s.Groups, s.outs/s.Groups
-	t.eachGroup(s.Groups, func(g, workers int) {
-		c := kernel.Correlation{Planes: p, First: g * ins, C: ins, Taps: taps, Out: out, M: outs, Y: y, At: g * outs, Channels: s.outs}
-		c.Weights = w[g*outs*ins*len(taps):][:outs*ins*len(taps)]
+// windows lays x out.
+func (t *Tape) windows(x []float32, s sliding) windows {
+	w := windows{sliding: s, tape: t, shape: s.out}
+	if !s.single() {
+		w.taps = kernel.SlidingTaps(nil, s.kh, s.kw, s.Stride, s.Dilation)
+		w.planes = t.lay(x, s.n, s.ins, s.in, s.Stride, s.Pad.Top, s.Pad.Left, w.taps, s.out)
+		w.owned = true
+		return w
+	}
+	w.taps, w.shape = []kernel.Tap{{}}, kernel.Shape2D{H: 1, W: s.in.H * s.in.W}
+	w.planes = &kernel.Planes{N: s.n, C: s.ins, Stride: 1, H: 1, W: w.shape.W}
+	need := kernel.PlanesSize(s.n, s.ins, 1, w.shape)
+	if cap(x) >= need { // x itself
+		w.planes.Data = x[:need]
+		return w
+	}
+	w.planes.Data, w.owned = t.memory.take(need), true
+	copy(w.planes.Data, x)
+	return w
+}
+
+func (w *windows) free() {
+	if w.owned {
+		w.tape.memory.give(w.planes.Data)
+	}
+}
+
+// correlation is that of group g with results y (n, outs, out).
+func (w *windows) correlation(g int, y []float32) kernel.Correlation {
+	ins, outs := w.ins/w.Groups, w.outs/w.Groups
+	return kernel.Correlation{Planes: w.planes, First: g * ins, C: ins, Taps: w.taps, Out: w.shape, M: outs, Y: y, At: g * outs, Channels: w.outs}
+}
+
+// part is what of the filters belongs to group g.
+func (w *windows) part(filters []float32, g int) []float32 {
+	n := w.outs / w.Groups * (w.ins / w.Groups) * len(w.taps)
+	return filters[g*n:][:n]
+}
+
+// slide computes y (n, outs, out) from filters, or adds to it.
+func (w *windows) slide(y, filters []float32, accumulate bool) {
+	w.tape.eachGroup(w.Groups, func(g, workers int) {
+		c := w.correlation(g, y)
+		c.Weights = w.part(filters, g)
 		c.Run(workers, accumulate)
 	})
 }
 
-// slideWeights computes the gradient of slide's weights from x and from dy (n, outs, out), or adds to it.
-func (t *Tape) slideWeights(dw, x, dy []float32, s sliding, accumulate bool) {
-	p, taps, out, free := t.windows(x, s)
-	defer free()
-	ins, outs := s.ins/s.Groups, s.outs/s.Groups
-	t.eachGroup(s.Groups, func(g, workers int) {
-		c := kernel.Correlation{Planes: p, First: g * ins, C: ins, Taps: taps, Out: out, M: outs, Y: dy, At: g * outs, Channels: s.outs}
-		c.WeightGrad(workers, dw[g*outs*ins*len(taps):][:outs*ins*len(taps)], accumulate)
+// weights computes the gradient of slide's filters from dy (n, outs, out), or adds to it.
+func (w *windows) weights(grad, dy []float32, accumulate bool) {
+	w.tape.eachGroup(w.Groups, func(g, workers int) {
+		c := w.correlation(g, dy)
+		c.WeightGrad(workers, w.part(grad, g), accumulate)
 	})
 }
 
