@@ -4,6 +4,7 @@ package cpu
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sys/cpu"
@@ -16,13 +17,14 @@ const (
 	Generic ISA = iota // plain Go
 	AVX2               // with FMA
 	AVX512             // F, DQ, BW, VL
+	NEON               // of every 64-bit ARM
 )
 
-var names = map[ISA]string{Generic: "generic", AVX2: "avx2", AVX512: "avx512"}
+var names = map[ISA]string{Generic: "generic", AVX2: "avx2", AVX512: "avx512", NEON: "neon"}
 
 func (i ISA) String() string { return names[i] }
 
-// EnvISA is the environment variable that forces an instruction set: generic, avx2 or avx512.
+// EnvISA is the environment variable that forces an instruction set: generic, avx2, avx512 or neon.
 const EnvISA = "BLEMISH_ISA"
 
 // Available lists the instruction sets of this machine, slowest first.
@@ -36,6 +38,9 @@ func Available() []ISA {
 	}
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL {
 		isas = append(isas, AVX512)
+	}
+	if runtime.GOARCH == "arm64" {
+		isas = append(isas, NEON)
 	}
 	return isas
 }
