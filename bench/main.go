@@ -4,6 +4,7 @@
 //	go run . patchcore -python /tmp/peers/bin/python -data DIR   # anomalib's PatchCore
 //	go run . training -python /tmp/peers/bin/python              # a step of training in PyTorch
 //	go run . inference -python /tmp/peers/bin/python             # ONNX Runtime, PyTorch, faiss
+//	go run . classifier -python /tmp/peers/bin/python -data DIR  # whole trainings of a classifier in PyTorch
 //	go run . maps -data DIR                                      # where a classifier's maps point, beside PatchCore's
 //
 // Each subcommand's flags are shown by -h. Times are medians, and ratios Blemish/peer: below 1 is faster.
@@ -18,16 +19,18 @@ import (
 
 // comparisons are the subcommands.
 var comparisons = map[string]func(args []string) error{
-	"patchcore": comparePatchCore,
-	"training":  compareTraining,
-	"inference": inference,
-	"maps":      compareMaps,
+	"patchcore":  comparePatchCore,
+	"training":   compareTraining,
+	"inference":  inference,
+	"maps":       compareMaps,
+	"classifier": compareClassifier,
 }
 
 // sides are what comparisons start as processes of their own; each takes one JSON object.
 var sides = map[string]func(job string) error{
-	"patchcore-side": patchCoreSide,
-	"training-side":  trainingSide,
+	"patchcore-side":  patchCoreSide,
+	"training-side":   trainingSide,
+	"classifier-side": classifierSide,
 }
 
 func main() {
