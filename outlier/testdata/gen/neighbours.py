@@ -1,9 +1,10 @@
-"""Goldens of the detectors by neighbours, trees and support vectors: run in outlier/testdata/neighbours.
+"""Goldens of the detectors by neighbours, trees and support vectors: run in outlier/testdata/neighbours, for all files or those named.
 
 scikit-learn 1.9.1, pyod 3.6.7, numpy, scipy; seeds below. Values of the data are rounded to three decimals, so that JSON holds them exactly.
 """
 
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -104,10 +105,14 @@ def quality():
 
 
 def support():
+    """At a tol where the solution is one; at the default 1e-3 it depends on the way to it. Rows of other kernels than rbf are rounded more coarsely."""
     out = []
     for name, x, q in data:
         for c in ({}, {"nu": 0.1, "gamma": 0.3}, {"gamma": "auto", "nu": 0.9}, {"kernel": "linear"}, {"kernel": "poly", "coef0": 1.0, "degree": 2, "nu": 0.3},
                   {"kernel": "sigmoid", "gamma": 0.05, "coef0": 0.2, "nu": 0.4}, {"shrinking": False, "nu": 0.2}):
+            if name == "normal" and c.get("kernel") == "linear":  # the origin lies among the rows: w = 0, and scores are rounding alone
+                continue
+            c = {"tol": 1e-5 if "kernel" in c else 1e-6, **c}
             m = OneClassSVM(**c).fit(x)
             alpha = np.zeros(len(x))
             alpha[m.support_] = m.dual_coef_[0]
@@ -133,5 +138,7 @@ def gradient():
     return out
 
 
-for name, make in (("lof", lof), ("knn", knn), ("iforest", forest), ("iforest_auroc", quality), ("ocsvm", support), ("sgd_ocsvm", gradient)):
-    write(name + ".json", make())
+every = (("lof", lof), ("knn", knn), ("iforest", forest), ("iforest_auroc", quality), ("ocsvm", support), ("sgd_ocsvm", gradient))
+for name, make in every:
+    if name in sys.argv[1:] or len(sys.argv) == 1:
+        write(name + ".json", make())
