@@ -20,6 +20,7 @@ type Config struct {
 	Preprocess    *transform.Config // DefaultPreprocess of the backbone if nil
 	Seed          uint64            // of every random choice
 	Calibration   CalibrationConfig // how the threshold is found
+	Contamination Contamination     // how many of the good pictures are left out because they may be defective
 }
 
 // Defaults of Config.
@@ -85,6 +86,9 @@ func (c Config) resolve() (plan, error) {
 	}
 	if err := p.preprocess.Validate(); err != nil {
 		return plan{}, fmt.Errorf("preprocessing: %w", err)
+	}
+	if err := c.Contamination.Validate(); err != nil {
+		return plan{}, err
 	}
 	return p, c.Calibration.Validate()
 }

@@ -28,10 +28,12 @@ type BackboneInfo struct {
 
 // Provenance is where a model comes from. It holds no time and no machine, so that the same training gives the same file.
 type Provenance struct {
-	Blemish        string `json:"blemish"` // version that trained it
-	Pictures       int    `json:"pictures"`
+	Blemish        string `json:"blemish"`  // version that trained it
+	Pictures       int    `json:"pictures"` // given as good, suspects among them
 	HeldOut        int    `json:"held_out"` // of them, for calibration alone
 	Data           string `json:"data"`     // SHA-256 over the pictures' names and pixels, in order
 	Seed           uint64 `json:"seed"`
 	InstructionSet string `json:"instruction_set"` // floating-point results are bit-identical within one
+
+	Suspects []Suspect `json:"suspects,omitempty"` // pictures left out since they may not be good, the most suspicious first
 }

@@ -39,6 +39,11 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 		return nil, errors.New("no pictures to learn from: give at least one good picture, better 20 or more")
 	}
 	t := trainer{plan: p, extract: net.extract, seed: config.Seed, opts: opts}
+	given := good.Len()
+	good, suspects, err := t.screen(ctx, good, config.Contamination)
+	if err != nil {
+		return nil, err
+	}
 	detector, scores, err := t.fitAndCalibrate(ctx, good, heldOut, config.Calibration)
 	if err != nil {
 		return nil, err
@@ -61,9 +66,10 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 			Calibration: calibration,
 			Provenance: Provenance{
 				Blemish:        Version,
-				Pictures:       good.Len(),
+				Pictures:       given,
 				HeldOut:        scores.heldOut,
 				Data:           digest,
+				Suspects:       suspects,
 				Seed:           config.Seed,
 				InstructionSet: cpu.Active().String(),
 			},

@@ -49,13 +49,23 @@ func displayScale(model *blemish.Model) report.Scale {
 func provenance(info blemish.Info) [][2]string {
 	rows := [][2]string{
 		{"method", info.Method + " " + string(info.Options)},
-		{"backbone", info.Backbone.Name + ", layers " + strings.Join(info.Backbone.Layers, ", ")},
-		{"pictures learned from", fmt.Sprint(info.Provenance.Pictures)},
+		{"backbone", backboneText(info.Backbone)},
+		{"pictures learned from", fmt.Sprint(info.Provenance.Pictures - len(info.Provenance.Suspects))},
 		{"seed", fmt.Sprint(info.Provenance.Seed)},
 		{"blemish", info.Provenance.Blemish + ", " + info.Provenance.InstructionSet},
 	}
 	if t := info.Calibration.Image; t != nil {
 		rows = append(rows, [2]string{"threshold", t.String()})
 	}
+	for _, s := range info.Provenance.Suspects {
+		rows = append(rows, [2]string{"left out: " + s.Path, s.Reason})
+	}
 	return rows
+}
+
+func backboneText(b blemish.BackboneInfo) string {
+	if b.Name == blemish.NoBackbone {
+		return b.Name
+	}
+	return b.Name + ", layers " + strings.Join(b.Layers, ", ")
 }

@@ -64,6 +64,7 @@ func writeInfo(w io.Writer, info blemish.Info, bytes int64) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	writeSuspects(w, info.Provenance)
 	writeCalibration(w, info.Calibration)
 	return nil
 }

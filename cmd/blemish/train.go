@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,11 +20,13 @@ import (
 type trainFlags struct {
 	runFlags
 	out, method, backbone, size, resize, calibration, cleanClass string
+	contamination                                                string
 	layers, set                                                  []string
 	seed                                                         uint64
 	rate                                                         float64
 	folds                                                        int
 	classifier                                                   classifierFlags
+	changed                                                      func(flag string) bool
 }
 
 func newTrain(c console) *cobra.Command {
@@ -40,7 +44,8 @@ Which one was recognised is said. Only good pictures are learned from.
 		Example: `  blemish train tiles/ -o tiles.blemish
   blemish train tiles/ -o tiles.blemish --method padim --size 384
   blemish train tiles/ -o tiles.blemish --set coreset_ratio=0.1 --false-alarm-rate 0.005
-  blemish train boards/ -o boards.blemish --backbone resnet18 --layers layer2,layer3`,
+  blemish train boards/ -o boards.blemish --backbone resnet18 --layers layer2,layer3
+  blemish train unsorted/ -o parts.blemish --contamination auto`,
 		Args: wantArgs(1, 1, "one folder of pictures"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), c, args[0]) },
 	}
@@ -51,14 +56,17 @@ Which one was recognised is said. Only good pictures are learned from.
 	fl.StringArrayVar(&f.set, "set", nil, "an option of the method, name=value; may be given again")
 	fl.StringVar(&f.backbone, "backbone", blemish.DefaultBackbone, "pretrained network: "+strings.Join(backbone.Names(), ", ")+", or an .onnx file")
 	fl.StringSliceVar(&f.layers, "layers", nil, "the backbone's layers to look at, such as layer2,layer3 (default: chosen for the backbone)")
-	fl.StringVar(&f.size, "size", fmt.Sprint(blemish.DefaultSize), "pixels of the shorter side, or height x width for letterbox and exact")
+	fl.StringVar(&f.size, "size", fmt.Sprint(blemish.DefaultSize),
+		fmt.Sprintf("pixels of the shorter side (%d for methods without a backbone), or height x width for letterbox and exact", blemish.PlainSize))
 	fl.StringVar(&f.resize, "resize", string(transform.Shorter), "shorter: keep the shape; letterbox: keep it and fill up to the size; exact: squash; none")
 	fl.Uint64Var(&f.seed, "seed", 0, "of every random choice")
 	fl.Float64Var(&f.rate, "false-alarm-rate", blemish.DefaultFalseAlarmRate, "share of good pictures that may be called anomalous")
 	fl.StringVar(&f.calibration, "calibration", "auto", "auto, split (hold good pictures out), cross (folds), or none")
 	fl.IntVar(&f.folds, "folds", blemish.DefaultFolds, "folds of cross calibration")
+	fl.StringVar(&f.contamination, "contamination", "", "good pictures may be defective: leave suspects out, auto, or of this share, such as 0.1")
 	fl.StringVar(&f.cleanClass, "clean-class", "", "name of the class folder that holds good pictures")
 	f.classifier.add(cmd)
+	f.changed = fl.Changed
 	complete(cmd, "method", methodNames()...)
 	complete(cmd, "backbone", backbone.Names()...)
 	complete(cmd, "resize", string(transform.Shorter), string(transform.Letterbox), string(transform.Exact), string(transform.None))
@@ -101,37 +109,98 @@ func (f *trainFlags) config() (blemish.Config, error) {
 	if err != nil {
 		return blemish.Config{}, err
 	}
-	height, width, err := parseSize(f.size)
+	contamination, err := parseContamination(f.contamination)
 	if err != nil {
 		return blemish.Config{}, err
 	}
-	spec, err := backbone.Find(f.backbone)
+	preprocess, err := f.preprocess()
 	if err != nil {
-		return blemish.Config{}, usageError{err}
-	}
-	preprocess := blemish.DefaultPreprocess(spec)
-	preprocess.Resize = transform.Mode(f.resize)
-	switch preprocess.Resize {
-	case transform.Shorter:
-		if height != width {
-			return blemish.Config{}, usagef("--size %s has two sides: use it with --resize letterbox or exact", f.size)
-		}
-		preprocess.Size = height
-	default:
-		preprocess.Height, preprocess.Width = height, width
+		return blemish.Config{}, err
 	}
 	strategy := blemish.CalibrationStrategy(f.calibration)
 	if f.calibration == "auto" {
 		strategy = blemish.AutoCalibration
 	}
 	config := blemish.Config{
-		Method: f.method, MethodOptions: options, Backbone: f.backbone, Layers: f.layers, Preprocess: &preprocess, Seed: f.seed,
+		Method: f.method, MethodOptions: options, Layers: f.layers, Preprocess: &preprocess, Seed: f.seed, Contamination: contamination,
 		Calibration: blemish.CalibrationConfig{FalseAlarmRate: f.rate, Strategy: strategy, Folds: f.folds},
+	}
+	if f.changed("backbone") {
+		config.Backbone = f.backbone
 	}
 	if err := config.Validate(); err != nil {
 		return blemish.Config{}, usageError{err}
 	}
 	return config, nil
+}
+
+// preprocess is the method's own, with the size and shape asked for.
+func (f *trainFlags) preprocess() (transform.Config, error) {
+	size := f.size
+	var preprocess transform.Config
+	if pixelMethod(f.method) {
+		preprocess = blemish.PlainPreprocess()
+		if !f.changed("size") {
+			size = fmt.Sprint(blemish.PlainSize)
+		}
+	} else {
+		spec, err := backbone.Lookup(f.backbone)
+		if err != nil {
+			return transform.Config{}, usageError{err}
+		}
+		preprocess = blemish.DefaultPreprocess(spec)
+	}
+	height, width, err := parseSize(size)
+	if err != nil {
+		return transform.Config{}, err
+	}
+	preprocess.Resize = transform.Mode(f.resize)
+	switch preprocess.Resize {
+	case transform.Shorter:
+		if height != width {
+			return transform.Config{}, usagef("--size %s has two sides: use it with --resize letterbox or exact", size)
+		}
+		preprocess.Size = height
+	default:
+		preprocess.Height, preprocess.Width = height, width
+	}
+	return preprocess, nil
+}
+
+func pixelMethod(name string) bool {
+	for _, m := range blemish.Methods() {
+		if m.Name == name {
+			return m.Pixels
+		}
+	}
+	return false
+}
+
+// parseContamination reads auto or a rate; "" trusts the pictures.
+func parseContamination(s string) (blemish.Contamination, error) {
+	switch s {
+	case "":
+		return blemish.Contamination{}, nil
+	case "auto":
+		return blemish.Contamination{Auto: true}, nil
+	}
+	rate, err := strconv.ParseFloat(s, 64)
+	c := blemish.Contamination{Rate: rate}
+	if err != nil || rate <= 0 || c.Validate() != nil {
+		return blemish.Contamination{}, usagef("--contamination %q: want auto, or a share of the pictures of at most %v, such as 0.1", s, blemish.MaxContamination)
+	}
+	return c, nil
+}
+
+// writeSuspects says which pictures were left out, and why.
+func writeSuspects(w io.Writer, p blemish.Provenance) {
+	if len(p.Suspects) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%d of %d pictures given as good were left out, since they may not be:\n", len(p.Suspects), p.Pictures)
+	for _, s := range p.Suspects {
+		fmt.Fprintf(w, "  %s: %s\n", s.Path, s.Reason)
+	}
 }
 
 func (f *trainFlags) run(ctx context.Context, c console, dir string) error {
@@ -165,11 +234,19 @@ func (f *trainFlags) run(ctx context.Context, c console, dir string) error {
 	if err := model.Save(f.out); err != nil {
 		return err
 	}
+	writeSuspects(c.err, model.Info().Provenance)
+	if f.contamination != "" && len(model.Info().Provenance.Suspects) == 0 {
+		fmt.Fprintln(c.err, "none of the good pictures is suspect")
+	}
 	size := int64(0)
 	if st, err := os.Stat(f.out); err == nil {
 		size = st.Size()
 	}
-	fmt.Fprintf(c.out, "%s: %s on %s, %d pictures, %.1f MB, %s\n", f.out, model.Info().Method, model.Info().Backbone.Name,
+	on := ""
+	if name := model.Info().Backbone.Name; name != blemish.NoBackbone {
+		on = " on " + name
+	}
+	fmt.Fprintf(c.out, "%s: %s%s, %d pictures, %.1f MB, %s\n", f.out, model.Info().Method, on,
 		model.Info().Provenance.Pictures, float64(size)/1e6, time.Since(start).Round(100*time.Millisecond))
 	writeCalibration(c.out, model.Info().Calibration)
 	return nil

@@ -1,0 +1,228 @@
+package blemish
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/detect/embed"
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/internal/parallel"
+	"github.com/blemish/blemish/knn"
+	"github.com/blemish/blemish/tensor"
+)
+
+// Contamination says whether some of the good pictures may be defective, and how many are then left out. The zero value trusts all of them.
+type Contamination struct {
+	Auto bool    // leave out what is far less like the others than most are
+	Rate float64 // or so many: this share of the pictures, and half as many again, since a defect that stays costs more than a good picture that goes
+}
+
+// MaxContamination is the largest rate: beyond it, what is called good would not be the rule.
+const MaxContamination = 0.5
+
+// Validate refuses a rate that is out of range, and auto with a rate.
+func (c Contamination) Validate() error {
+	switch {
+	case !(c.Rate >= 0 && c.Rate <= MaxContamination):
+		return &fault.ConfigError{Field: "contamination", Value: c.Rate, Reason: fmt.Sprintf("want auto, or a share of the pictures of at most %v, such as 0.1", MaxContamination)}
+	case c.Auto && c.Rate > 0:
+		return &fault.ConfigError{Field: "contamination", Value: c.Rate, Reason: "want auto or a rate, not both"}
+	}
+	return nil
+}
+
+// Suspect is a picture that was given as good and left out of the training.
+type Suspect struct {
+	Path   string  `json:"path"`  // within the folder that all training pictures are in
+	Score  float64 `json:"score"` // distance of its most unusual patches from those of other pictures
+	Reason string  `json:"reason"`
+}
+
+// How suspects are found. docs/contamination.md says what these were chosen from.
+const (
+	screenQuantile   = 0.2  // a patch is as far from the others as from this share of the pictures: a tenth of defects alike do not excuse each other
+	screenPatches    = 0.02 // the share of a picture's patches, the most unusual ones, whose mean distance is the picture's
+	screenReferences = 128  // pictures, at most, that each one is compared with
+	screenSpreads    = 2    // by auto: how far above the median a suspect is
+	screenSurplus    = 1.5  // by rate: how many are left out for each one expected
+	screenLeast      = 10   // pictures without which there is no rule to be an exception from
+)
+
+// screen finds suspects among good pictures, whatever the method that is to learn from them: it compares the patches of each picture with those of
+// the others. It returns the other pictures and the suspects, most suspicious first.
+func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Source, []Suspect, error) {
+	if c == (Contamination{}) {
+		return good, nil, nil
+	}
+	if good.Len() < screenLeast {
+		return nil, nil, fmt.Errorf("%d good pictures are too few to find the defective ones among them: give at least %d", good.Len(), screenLeast)
+	}
+	if t.extract == nil { // the method looks at pixels
+		p, err := Config{}.resolve()
+		if err != nil {
+			return nil, nil, err
+		}
+		net, err := p.openBackbone(t.opts)
+		if err != nil {
+			return nil, nil, err
+		}
+		t.plan, t.extract = p, net.extract
+	}
+	pictures, paths, err := t.sparsePatches(ctx, good)
+	if err != nil {
+		return nil, nil, err
+	}
+	scores, err := t.strangeness(ctx, pictures)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, why := c.choose(scores)
+	dir := commonFolder(paths)
+	var suspects []Suspect
+	trusted := make([]int, 0, good.Len())
+	for _, i := range out {
+		suspects = append(suspects, Suspect{
+			Path: strings.TrimPrefix(filepath.ToSlash(paths[i]), dir), Score: scores[i],
+			Reason: fmt.Sprintf("its most unusual patches lie %.4g from those of other pictures, %s", scores[i], why),
+		})
+	}
+	for i := range good.Len() {
+		if !slices.Contains(out, i) {
+			trusted = append(trusted, i)
+		}
+	}
+	return subset{good, trusted}, suspects, nil
+}
+
+// sparsePatches returns every second patch of every second row of each picture, as PatchCore embeds them.
+func (t trainer) sparsePatches(ctx context.Context, good Source) (pictures []embed.Patches, paths []string, err error) {
+	tick := t.opts.progress("suspects: features", good.Len())
+	source := prepared{good, t.plan.preprocess, t.opts.workers()}
+	for e, err := range detect.Extract(ctx, source, &detect.FitOptions{Extractor: t.extract, Workers: t.opts.workers()}) {
+		if err != nil {
+			return nil, nil, err
+		}
+		maps := make([]*tensor.Tensor, len(e.Maps))
+		for i, m := range e.Maps {
+			maps[i] = embed.Pool3x3(m)
+		}
+		all := embed.Concat(maps)
+		every := embed.Patches{H: (all.H + 1) / 2, W: (all.W + 1) / 2, Dim: all.Dim, Width: all.Width}
+		for y := 0; y < all.H; y += 2 {
+			for x := 0; x < all.W; x += 2 {
+				every.Data = append(every.Data, all.Data[(y*all.W+x)*all.Width:][:all.Width]...)
+			}
+		}
+		pictures, paths = append(pictures, every), append(paths, e.Sample.Name)
+		tick()
+	}
+	return pictures, paths, ctx.Err()
+}
+
+// strangeness is each picture's distance from the others. Where there are many, a random choice of them stands for all.
+func (t trainer) strangeness(ctx context.Context, pictures []embed.Patches) ([]float64, error) {
+	n := len(pictures)
+	references := rand.New(rand.NewPCG(t.seed, 0x73757370)).Perm(n)[:min(n, screenReferences)]
+	indices := make([]*knn.Index, len(references))
+	parallel.For(t.opts.workers(), len(references), func(r int) {
+		p := pictures[references[r]]
+		indices[r] = knn.NewIndex(p.Data, p.Width)
+	})
+	tick := t.opts.progress("suspects: distances", n)
+	var scores []float64
+	for s, err := range parallel.Ordered(ctx, t.opts.workers(), n, func(ctx context.Context, i int) (float64, error) {
+		patches := make([][]float64, pictures[i].H*pictures[i].W) // distances from each other picture
+		for r, index := range indices {
+			if references[r] == i {
+				continue
+			}
+			nearest, err := index.Nearest(ctx, pictures[i].Data, 1)
+			if err != nil {
+				return 0, err
+			}
+			for p, v := range nearest {
+				patches[p] = append(patches[p], float64(v.Distance))
+			}
+		}
+		distances := make([]float64, len(patches))
+		for p, others := range patches {
+			slices.Sort(others)
+			distances[p] = others[int(screenQuantile*float64(len(others)-1))]
+		}
+		slices.Sort(distances)
+		top := distances[len(distances)-max(1, int(screenPatches*float64(len(distances)))):]
+		sum := 0.0
+		for _, d := range top {
+			sum += d
+		}
+		return sum / float64(len(top)), nil
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		scores = append(scores, s)
+		tick()
+	}
+	return scores, nil
+}
+
+// choose returns the pictures to leave out, highest score first, and why.
+func (c Contamination) choose(scores []float64) (out []int, why string) {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(scores[j], scores[i]) })
+	most := int(MaxContamination * float64(len(scores)))
+	if !c.Auto {
+		n := min(int(math.Round(screenSurplus*c.Rate*float64(len(scores)))), most)
+		return order[:n], fmt.Sprintf("and it is among the %d of %d for which that is most", n, len(scores))
+	}
+	center, spread := upperSpread(scores)
+	n := 0
+	for n < most && scores[order[n]] > center+screenSpreads*spread {
+		n++
+	}
+	return order[:n], fmt.Sprintf("more than %d spreads (%.4g) above the median (%.4g)", screenSpreads, spread, center)
+}
+
+// upperSpread returns the median and the standard deviation that a normal distribution would have whose values above the median lie as far from it:
+// 1.4826 times the median distance. Scores lean to one side: what lies below says nothing of what lies above.
+func upperSpread(scores []float64) (center, spread float64) {
+	center = median(scores)
+	var above []float64
+	for _, s := range scores {
+		if s > center {
+			above = append(above, s-center)
+		}
+	}
+	if len(above) == 0 {
+		return center, 0
+	}
+	return center, 1.4826 * median(above)
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// commonFolder is the longest folder, with its last slash, that all paths begin with: a model does not tell where on a machine its pictures were.
+func commonFolder(paths []string) string {
+	dir := filepath.ToSlash(paths[0])
+	dir = dir[:strings.LastIndex(dir, "/")+1]
+	for _, p := range paths {
+		for !strings.HasPrefix(filepath.ToSlash(p), dir) {
+			dir = dir[:strings.LastIndex(strings.TrimSuffix(dir, "/"), "/")+1]
+		}
+	}
+	return dir
+}
