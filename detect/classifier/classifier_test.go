@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/blemish/blemish/autograd"
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/detect/detecttest"
 	"github.com/blemish/blemish/explain"
@@ -228,6 +231,27 @@ func TestAnInterruptedTrainingGoesOnToTheSameBits(t *testing.T) {
 		if !slices.Equal(x.Data, b.Tensors[name].Data) {
 			t.Errorf("%s differs", name)
 		}
+	}
+}
+
+func TestALossThatIsNoNumberStopsAndKeepsTheCheckpoint(t *testing.T) {
+	set := planted(good(t, 8), 1)
+	c := small()
+	c.Optimizer, c.LR, c.Decay, c.Schedule, c.StopAfter, c.BatchSize = SGD, 900, 900, Constant, 0, 4 // each step multiplies the weights by -810000
+	file := t.TempDir() + "/checkpoint"
+	_, err := c.FitClasses(context.Background(), Data{Classes: []string{"good", "blot"}, Clean: "good", Train: set, Valid: set, Checkpoint: file},
+		&detect.FitOptions{Extractor: detecttest.Extractor{}})
+	var bad *autograd.NonFiniteError
+	if !errors.As(err, &bad) {
+		t.Fatal(err)
+	}
+	for _, w := range []string{"epoch 2, step 4", "learning rate", file} {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not mention %q", err, w)
+		}
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
 	}
 }
 
