@@ -3,6 +3,7 @@ package infer
 import (
 	"math"
 
+	"github.com/blemish/blemish/internal/kernel"
 	"github.com/blemish/blemish/internal/parallel"
 )
 
@@ -35,7 +36,6 @@ func wide(f func(float64) float64) operator {
 }
 
 var (
-	opTanh  = wide(math.Tanh)
 	opErf   = wide(math.Erf)
 	opExp   = wide(math.Exp)
 	opLog   = wide(math.Log)
@@ -50,7 +50,9 @@ var (
 
 func reciprocal(v float32) float32 { return 1 / v }
 
-func sigmoid(v float32) float32 { return float32(1 / (1 + math.Exp(-float64(v)))) }
+func opSigmoid(c *call) []*array { return c.each(kernel.Sigmoid) }
+
+func opTanh(c *call) []*array { return c.each(kernel.Tanh) }
 
 // hardSwish is x·max(0, min(1, x/6 + 1/2)).
 func hardSwish(v float32) float32 { return v * min(max(v/6+0.5, 0), 1) }

@@ -8,23 +8,33 @@ import (
 
 // opSoftmax is exp(x)/Σexp(x) along an axis; before opset 13, over all dimensions from the axis on.
 func opSoftmax(c *call) []*array {
-	return softmax(c, func(dst, src []float64, highest, sum float64) {
-		for i, v := range src {
-			dst[i] = math.Exp(v-highest) / sum
+	return softmax(c, func(row []float64, highest float64) {
+		sum := 0.0
+		for i, v := range row {
+			row[i] = math.Exp(v - highest)
+			sum += row[i]
+		}
+		for i := range row {
+			row[i] /= sum
 		}
 	})
 }
 
 // opLogSoftmax is the logarithm of opSoftmax.
 func opLogSoftmax(c *call) []*array {
-	return softmax(c, func(dst, src []float64, highest, sum float64) {
-		for i, v := range src {
-			dst[i] = v - highest - math.Log(sum)
+	return softmax(c, func(row []float64, highest float64) {
+		sum := 0.0
+		for _, v := range row {
+			sum += math.Exp(v - highest)
+		}
+		for i, v := range row {
+			row[i] = v - highest - math.Log(sum)
 		}
 	})
 }
 
-func softmax(c *call, finish func(dst, src []float64, highest, sum float64)) []*array {
+// softmax hands each line along the axis, and its highest value, to finish.
+func softmax(c *call, finish func(row []float64, highest float64)) []*array {
 	x := c.floats(0)
 	y := newFloats(x.shape...)
 	if x.len() == 0 {
@@ -46,11 +56,7 @@ func softmax(c *call, finish func(dst, src []float64, highest, sum float64)) []*
 			row[j] = float64(x.floats[first+j*inner])
 			highest = math.Max(highest, row[j])
 		}
-		sum := 0.0
-		for _, v := range row {
-			sum += math.Exp(v - highest)
-		}
-		finish(row, row, highest, sum)
+		finish(row, highest)
 		for j, v := range row {
 			y.floats[first+j*inner] = float32(v)
 		}

@@ -30,7 +30,7 @@ func init() {
 		"InstanceNormalization": opInstanceNorm, "Softmax": opSoftmax, "LogSoftmax": opLogSoftmax,
 		"ReduceMean": opReduceMean, "ReduceSum": opReduceSum, "ReduceMax": opReduceMax, "ReduceMin": opReduceMin, "ReduceL2": opReduceL2,
 		// op_activation.go
-		"Relu": opRelu, "LeakyRelu": opLeakyRelu, "Elu": opElu, "Clip": opClip, "Sigmoid": unary(sigmoid), "HardSigmoid": opHardSigmoid,
+		"Relu": opRelu, "LeakyRelu": opLeakyRelu, "Elu": opElu, "Clip": opClip, "Sigmoid": opSigmoid, "HardSigmoid": opHardSigmoid,
 		"HardSwish": unary(hardSwish), "Tanh": opTanh, "Erf": opErf, "Gelu": opGelu, "Softplus": unary(softplus), "Mish": unary(mish),
 		"Exp": opExp, "Log": opLog, "Sqrt": opSqrt, "Reciprocal": unary(reciprocal), "Floor": opFloor, "Ceil": opCeil, "Round": opRound,
 		"Neg": opNeg, "Abs": opAbs, "Sin": opSin, "Cos": opCos,
