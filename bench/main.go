@@ -5,6 +5,7 @@
 //	go run . training -python /tmp/peers/bin/python              # a step of training in PyTorch
 //	go run . inference -python /tmp/peers/bin/python             # ONNX Runtime, PyTorch, faiss
 //	go run . classifier -python /tmp/peers/bin/python -data DIR  # whole trainings of a classifier in PyTorch
+//	go run . outlier -python /tmp/peers/bin/python               # scikit-learn's outlier detectors
 //	go run . maps -data DIR                                      # where a classifier's maps point, beside PatchCore's
 //
 // Each subcommand's flags are shown by -h. Times are medians, and ratios Blemish/peer: below 1 is faster.
@@ -23,6 +24,7 @@ var comparisons = map[string]func(args []string) error{
 	"training":   compareTraining,
 	"inference":  inference,
 	"maps":       compareMaps,
+	"outlier":    compareOutlier,
 	"classifier": compareClassifier,
 }
 
@@ -30,6 +32,7 @@ var comparisons = map[string]func(args []string) error{
 var sides = map[string]func(job string) error{
 	"patchcore-side":  patchCoreSide,
 	"training-side":   trainingSide,
+	"outlier-side":    outlierSide,
 	"classifier-side": classifierSide,
 }
 
