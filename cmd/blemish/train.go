@@ -144,7 +144,7 @@ func (f *trainFlags) preprocess() (transform.Config, error) {
 			size = fmt.Sprint(blemish.PlainSize)
 		}
 	} else {
-		spec, err := backbone.Lookup(f.backbone)
+		spec, err := backbone.Find(f.backbone)
 		if err != nil {
 			return transform.Config{}, usageError{err}
 		}
