@@ -14,23 +14,10 @@ import (
 
 // minCovDet estimates location and covariance by the minimum covariance determinant: those of the h rows whose covariance has the least
 // determinant, made consistent at the normal distribution, and then of all rows within the 97.5 % quantile of it (Rousseeuw and Van Driessen,
-// Technometrics 41, 1999). Factors and steps are scikit-learn's MinCovDet; the random starts are of d+1 rows, as in the paper.
+// Technometrics 41, 1999). Factors and steps are scikit-learn's MinCovDet; but there are more random starts.
 func (c MahalanobisConfig) minCovDet(ctx context.Context, x Matrix, opts *Options) (location, lower []float64, err error) {
 	n, d := x.Rows, x.Cols
-	h := min((n+d+2)/2, n) // ⌈(n+d+1)/2⌉
-	if c.SupportFraction > 0 {
-		h = int(c.SupportFraction * float64(n))
-	}
-	if h <= d {
-		return nil, nil, fmt.Errorf("robust covariance of %d columns from the %d most central of %d rows is singular: reduce the columns, raise support_fraction, or take ledoit_wolf", d, h, n)
-	}
-	var best subset
-	if d == 1 {
-		best, err = shortestHalf(x, h)
-	} else {
-		rng := rand.New(rand.NewPCG(opts.seed(), 0x6d696e636f7664)) // a stream of its own
-		best, err = fastMCD(ctx, x, h, rng, opts)
-	}
+	best, h, err := c.leastDeterminant(ctx, x, opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,6 +39,25 @@ func (c MahalanobisConfig) minCovDet(ctx context.Context, x Matrix, opts *Option
 		lower[i] *= factor
 	}
 	return location, lower, nil
+}
+
+// leastDeterminant finds the h rows.
+func (c MahalanobisConfig) leastDeterminant(ctx context.Context, x Matrix, opts *Options) (best subset, h int, err error) {
+	n, d := x.Rows, x.Cols
+	h = min((n+d+2)/2, n) // ⌈(n+d+1)/2⌉
+	if c.SupportFraction > 0 {
+		h = int(c.SupportFraction * float64(n))
+	}
+	if h <= d {
+		return subset{}, 0, fmt.Errorf("robust covariance of %d columns from the %d most central of %d rows is singular: reduce the columns, raise support_fraction, or take ledoit_wolf", d, h, n)
+	}
+	if d == 1 {
+		best, err = shortestHalf(x, h)
+	} else {
+		rng := rand.New(rand.NewPCG(opts.seed(), 0x6d696e636f7664)) // a stream of its own
+		best, err = fastMCD(ctx, x, h, rng, opts)
+	}
+	return best, h, err
 }
 
 // subset is the location and covariance (packed) of some rows.
@@ -174,7 +180,11 @@ func concentrate(ctx context.Context, x Matrix, h int, s subset, steps int) (sub
 func fastMCD(ctx context.Context, x Matrix, h int, rng *rand.Rand, opts *Options) (subset, error) {
 	const starts, kept = 500, 10
 	if x.Rows <= 600 {
-		begun, err := tryStarts(ctx, x, h, randomStarts(x, starts, rng), kept, 2, opts)
+		goOn := kept
+		if x.Rows*x.Cols*x.Cols <= 20000 { // cheap, and few rows have many local minima: all go on
+			goOn = 2 * starts
+		}
+		begun, err := tryStarts(ctx, x, h, append(randomStarts(x, x.Cols+1, starts, rng), randomStarts(x, h, starts, rng)...), goOn, 2, opts)
 		if err != nil {
 			return subset{}, err
 		}
@@ -186,7 +196,7 @@ func fastMCD(ctx context.Context, x Matrix, h int, rng *rand.Rand, opts *Options
 	var all []subset
 	for p := range parts {
 		part := rowsOf(x, order[p*300:(p+1)*300])
-		begun, err := tryStarts(ctx, part, int(math.Ceil(300*share)), randomStarts(part, starts/parts, rng), kept, 2, opts)
+		begun, err := tryStarts(ctx, part, int(math.Ceil(300*share)), randomStarts(part, x.Cols+1, starts/parts, rng), kept, 2, opts)
 		if err != nil {
 			return subset{}, err
 		}
@@ -215,12 +225,12 @@ func rowsOf(x Matrix, rows []int) Matrix {
 	return out
 }
 
-// randomStarts draws d+1 rows each, and more where these lie in a plane. Their determinants are not of h rows, so they count as infinite.
-func randomStarts(x Matrix, count int, rng *rand.Rand) []subset {
+// randomStarts draws least rows each (d+1 as in the paper; of few rows also h, as scikit-learn), and more where these lie in a plane. Their determinants are not of h rows, so they count as infinite.
+func randomStarts(x Matrix, least, count int, rng *rand.Rand) []subset {
 	var starts []subset
 	for range count {
 		order := rng.Perm(x.Rows)
-		for size := x.Cols + 1; size <= x.Rows; size += max(1, x.Cols/4) {
+		for size := least; size <= x.Rows; size += max(1, x.Cols/4) {
 			if s, err := subsetOf(x, order[:size]); err == nil {
 				s.logDet = math.Inf(1)
 				starts = append(starts, s)

@@ -1,0 +1,201 @@
+package outlier
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"testing"
+)
+
+// densityCase is a case of testdata/gen/density.py.
+type densityCase struct {
+	Method, Set string
+	Config      json.RawMessage
+	Scores      []float64 // of the queries; nil where the peer raises
+	Rank        []float64 // of the rows fitted; KDE: leave-one-out
+	Threshold   float64
+	Bound       float64
+	Iterations  int
+	LogDet      float64 `json:"log_det"` // of the robust covariance before correction
+}
+
+func densityGoldens(t *testing.T) (map[string]goldenSet, []densityCase) {
+	t.Helper()
+	read := func(name string, v any) {
+		raw, err := os.ReadFile("testdata/density/" + name + ".json")
+		if err == nil {
+			err = json.Unmarshal(raw, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var raw []struct {
+		Name          string
+		Cols          int
+		Rows, Queries []float64
+	}
+	read("sets", &raw)
+	sets := map[string]goldenSet{}
+	for _, s := range raw {
+		sets[s.Name] = goldenSet{Matrix{len(s.Rows) / s.Cols, s.Cols, s.Rows}, Matrix{len(s.Queries) / s.Cols, s.Cols, s.Queries}}
+	}
+	var cases []densityCase
+	read("cases", &cases)
+	return sets, cases
+}
+
+// Agreement is relative, or absolute below a unit: the squared spread of the rows for PCA (whose rest may be rounding), 1e-6 elsewhere.
+// Peers' sums differ in order alone, so most agree to 1e-10; 1e-6 is what the package promises. Histograms and tails count: 1e-12.
+func TestDensitiesAreThePeers(t *testing.T) {
+	ctx := context.Background()
+	sets, cases := densityGoldens(t)
+	for _, c := range cases {
+		t.Run(c.Method+"/"+c.Set+"/"+string(c.Config[:min(len(c.Config), 60)]), func(t *testing.T) {
+			set := sets[c.Set]
+			method, err := Lookup(c.Method)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := method.Parse(c.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := config.Fit(ctx, set.x, nil)
+			if c.Scores == nil {
+				if err == nil {
+					t.Error("fitted, where the peer refuses")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			unit, tolerance := 1e-6, 1e-6
+			switch c.Method {
+			case "pca":
+				for _, v := range centredOn(set.x, meanOf(set.x)).Data {
+					unit += v * v / float64(set.x.Rows)
+				}
+			case "hbos", "ecod", "copod", "zscore", "mad":
+				tolerance = 1e-12
+			}
+			if c.LogDet != 0 {
+				best, _, err := config.(MahalanobisConfig).leastDeterminant(ctx, set.x, nil)
+				if err != nil || set.x.Cols > 1 && best.logDet > c.LogDet+1e-9 {
+					t.Fatalf("least log-determinant %v %v, the peer's is %v", best.logDet, err, c.LogDet)
+				}
+				if set.x.Cols > 1 && best.logDet < c.LogDet-1e-9 {
+					t.Logf("least log-determinant %v, the peer's best of 20 starts is %v: another optimum", best.logDet, c.LogDet)
+					return
+				}
+			}
+			got, err := m.Score(ctx, set.queries)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeTo(t, "score", got, c.Scores, unit, tolerance)
+			if len(c.Rank) > 0 {
+				r, err := Rank(ctx, config, set.x, 0, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				closeTo(t, "rank", r.Scores, c.Rank, unit, tolerance)
+			}
+			if c.Threshold != 0 {
+				closeTo(t, "threshold", []float64{m.Threshold()}, []float64{c.Threshold}, unit, tolerance)
+			}
+			if g, ok := m.(*GMM); ok {
+				closeTo(t, "lower bound", []float64{g.LowerBound}, []float64{c.Bound}, unit, tolerance)
+				if g.Iterations != c.Iterations {
+					t.Errorf("%d iterations, want %d", g.Iterations, c.Iterations)
+				}
+			}
+		})
+	}
+}
+
+// A mixture of three far groups is found from any start, and BIC counts the groups.
+func TestBICCountsTheGroups(t *testing.T) {
+	sets, _ := densityGoldens(t)
+	c := DefaultGMM()
+	c.NComponents, c.MaxComponents, c.NInit = Setting{Name: "bic"}, 5, 2
+	m, err := c.Fit(context.Background(), sets["blobs"].x, &Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k := m.(*GMM).Components(); k != 3 {
+		t.Errorf("%d components, want 3", k)
+	}
+}
+
+// Of rows of which two fifths are planted far away, the robust distance keeps the planted ones far; the empirical one is pulled to them.
+func TestRobustCovarianceResistsContamination(t *testing.T) {
+	for _, n := range []int{200, 1500} {
+		x := gaussians(3, n, 4)
+		bad := n * 2 / 5
+		for i := range bad {
+			for j := range 4 {
+				x.Row(i)[j] += 8
+			}
+		}
+		least := func(covariance string) (planted, clean float64) {
+			r, err := Rank(context.Background(), MahalanobisConfig{Covariance: covariance, Contamination: 0.4}, x, 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.Min(r.Scores[:bad]), slices.Max(r.Scores[bad:])
+		}
+		if planted, clean := least("robust"); !(planted > 3*clean) {
+			t.Errorf("n=%d: planted rows at %v and more, clean at up to %v", n, planted, clean)
+		}
+		if planted, clean := least("empirical"); planted > clean {
+			t.Errorf("n=%d: the empirical covariance tells them apart, too: the test is too easy", n)
+		}
+	}
+}
+
+func TestSharesOfHopelessComponentsNeverMatter(t *testing.T) {
+	sets, _ := densityGoldens(t)
+	c := DefaultGMM()
+	c.NComponents = Number(3)
+	m, err := c.Fit(context.Background(), sets["blobs"].x, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mix := m.(*GMM).mix
+	for i := range sets["blobs"].x.Rows {
+		row := sets["blobs"].x.Row(i)
+		want := mix.likelihood(row, 0, mix.scratch())
+		all := 0.0
+		for k := range 3 {
+			all += math.Exp(mix.logProbability(row, k, math.Inf(-1), make([]float64, 3)))
+			if got := mix.likelihood(row, k, mix.scratch()); got != want {
+				t.Errorf("row %d: %v beginning with component %d, %v with 0", i, got, k, want)
+			}
+		}
+		if math.Abs(math.Log(all)-want) > 1e-12 {
+			t.Errorf("row %d: %v, all components give %v", i, want, math.Log(all))
+		}
+	}
+}
+
+func BenchmarkGMM8Full50000x32(b *testing.B) {
+	x := gaussians(1, 50000, 32)
+	for i := range x.Rows { // eight groups that overlap
+		for j := range 32 {
+			x.Row(i)[j] += math.Sin(float64(i%8*32+j) * 1.7)
+		}
+	}
+	c := DefaultGMM()
+	c.NComponents = Number(8)
+	for b.Loop() {
+		m, err := c.Fit(context.Background(), x, &Options{Workers: 2})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(m.(*GMM).Iterations), "iterations")
+	}
+}
