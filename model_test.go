@@ -56,8 +56,11 @@ func small(method string) blemish.Config {
 	p := blemish.DefaultPreprocess(spec)
 	p.Size = 96
 	c := blemish.Config{Method: method, Preprocess: &p, Calibration: blemish.CalibrationConfig{Folds: 2}}
-	if method == "patchcore" {
+	switch method {
+	case "patchcore":
 		c.MethodOptions = json.RawMessage(`{"coreset_ratio": 0.05}`)
+	case "autoencoder", "vae":
+		c.MethodOptions = json.RawMessage(`{"epochs": 1, "base_channels": 8}`)
 	}
 	return c
 }

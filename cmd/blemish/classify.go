@@ -28,9 +28,9 @@ type classifierFlags struct {
 	crop                                     string
 
 	epochs, batch, validBatch, last, warmup, patience, stopAfter, views int
-	optimizer, schedule, from, head, cam                                 string
-	rate, backboneRate, momentum, decay, factor, smoothing, dropout      float64
-	dropLast, balance, temper, flips                                     bool
+	optimizer, schedule, from, head, cam                                string
+	rate, backboneRate, momentum, decay, factor, smoothing, dropout     float64
+	dropLast, balance, temper, flips                                    bool
 }
 
 // add defines the flags. Those that are options of the method have its names, with dashes.
