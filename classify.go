@@ -210,7 +210,8 @@ func (m *Model) calibrateClassifier(ctx context.Context, valid Source, config Cl
 	if err != nil {
 		return err
 	}
-	c, err := CalibrationConfig{FalseAlarmRate: config.PixelFalse}.decide(scores, nil)
+	maps := &Options{Warn: func(message string) { opts.warn("maps: " + message) }}
+	c, err := CalibrationConfig{FalseAlarmRate: config.PixelFalse}.decide(scores, maps)
 	if err != nil {
 		return err
 	}

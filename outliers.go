@@ -140,7 +140,7 @@ func (c OutlierConfig) prepare(ctx context.Context, x outlier.Matrix, run *outli
 // RankPictures judges unsorted pictures beside each other, the most anomalous first: each is described by the means of its backbone's feature
 // maps. Options.Bad decides about pictures that cannot be read.
 func RankPictures(ctx context.Context, pictures Source, c OutlierConfig, opts *Options) (*Outliers, error) {
-	spec, err := backbone.Lookup(or(c.Backbone, DefaultBackbone))
+	spec, err := backbone.Find(or(c.Backbone, DefaultBackbone))
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func RankPictures(ctx context.Context, pictures Source, c OutlierConfig, opts *O
 	if err != nil {
 		return nil, err
 	}
-	file, err := store.Open(spec.Name)
+	file, err := spec.Weights(taps, store.Open)
 	if err != nil {
 		return nil, err
 	}

@@ -212,17 +212,19 @@ func outlierSide(raw string) error {
 		scores = r.Scores
 		return err
 	}
-	fit := func(c outlier.Config, judge, timeJudging bool) error {
+	fit := func(c outlier.Config) (outlier.Detector, error) { // what is timed, unless judging is
 		start = time.Now()
-		d, err := c.Fit(ctx, x, opts)
-		if err != nil || !judge {
-			return err
+		return c.Fit(ctx, x, opts)
+	}
+	judge := func(d outlier.Detector, err error) error {
+		if err == nil {
+			scores, err = d.Score(ctx, q)
 		}
-		if timeJudging {
-			start = time.Now()
-		}
-		scores, err = d.Score(ctx, q)
 		return err
+	}
+	judging := func(d outlier.Detector, err error) error {
+		start = time.Now()
+		return judge(d, err)
 	}
 	switch job.Work {
 	case "lof":
@@ -230,20 +232,20 @@ func outlierSide(raw string) error {
 	case "knn":
 		err = rank(outlier.DefaultKNN())
 	case "iforest-fit":
-		err = fit(outlier.DefaultIsolationForest(), false, false)
+		_, err = fit(outlier.DefaultIsolationForest())
 	case "iforest-score":
-		err = fit(outlier.DefaultIsolationForest(), true, true)
+		err = judging(fit(outlier.DefaultIsolationForest()))
 	case "ocsvm-fit":
-		err = fit(outlier.DefaultOneClassSVM(), false, false)
+		_, err = fit(outlier.DefaultOneClassSVM())
 	case "kde":
-		err = fit(outlier.DefaultKDE(), true, false)
+		err = judge(fit(outlier.DefaultKDE()))
 	case "gmm":
 		c := outlier.DefaultGMM()
 		c.NComponents, c.Tol, c.MaxIter = outlier.Number(8), 0, 20
 		for k := range 8 {
 			c.MeansInit = append(c.MeansInit, x.Row(k))
 		}
-		err = fit(c, true, false)
+		err = judge(fit(c))
 	default:
 		err = fmt.Errorf("no work %q", job.Work)
 	}

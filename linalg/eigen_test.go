@@ -104,3 +104,26 @@ func BenchmarkSymmetricEigen512(b *testing.B) {
 		}
 	}
 }
+
+// The matrix and its spectrum: numpy.linalg.eigh of [[4,1,0,2],[1,3,1,0],[0,1,2,1],[2,0,1,5]] (numpy 2.3.5).
+func TestSymmetricEigenIsNumpys(t *testing.T) {
+	a := []float64{4, 1, 0, 2, 1, 3, 1, 0, 0, 1, 2, 1, 2, 0, 1, 5}
+	values, vectors, err := SymmetricEigen(a, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{6.855634789899591, 3.548378489138454, 2.783823334835209, 0.8121633861267458} {
+		if math.Abs(values[i]-want) > 1e-12 {
+			t.Errorf("eigenvalue %d is %v, want %v", i, values[i], want)
+		}
+		for r := range 4 {
+			sum := 0.0
+			for k := range 4 {
+				sum += a[r*4+k] * vectors[i*4+k]
+			}
+			if math.Abs(sum-want*vectors[i*4+r]) > 1e-12 {
+				t.Errorf("vector %d is none", i)
+			}
+		}
+	}
+}

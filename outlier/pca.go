@@ -89,6 +89,8 @@ func (c PCAConfig) Fit(ctx context.Context, x Matrix, opts *Options) (Detector, 
 	return m, nil
 }
 
+var errNoVariance = errors.New("all rows are equal: they have no principal components")
+
 // principalAxes returns the scatter along each direction in which the centred rows vary, the greatest first, and these directions. It diagonalises
 // the smaller of ZᵀZ (d,d) and ZZᵀ (n,n).
 func principalAxes(ctx context.Context, z Matrix, workers int) ([]float64, Matrix, error) {
@@ -121,7 +123,7 @@ func principalAxes(ctx context.Context, z Matrix, workers int) ([]float64, Matri
 		rank++
 	}
 	if rank == 0 {
-		return nil, Matrix{}, errors.New("all rows are equal: they have no principal components")
+		return nil, Matrix{}, errNoVariance
 	}
 	axes := Matrix{rank, d, vectors[:rank*small]}
 	if d > n { // u of ZZᵀ gives Zᵀu, which is along the component

@@ -69,7 +69,7 @@ func TestPrincipalComponentsAreScikitLearns(t *testing.T) {
 				sign = -1
 			}
 			for i := range x.Rows {
-				// twelve columns are all in the iteration's range, so that only rounding is left of coordinates of 1 to 1000
+				// only rounding is left of coordinates of 1 to 1000
 				if d := math.Abs(sign*got.Row(i)[j] - want.Row(i)[j]); d > 1e-7 {
 					t.Fatalf("row %d, component %d of %d: %v, want %v", i, j, keep, got.Row(i)[j], want.Row(i)[j])
 				}

@@ -39,7 +39,10 @@ func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOp
 	if x.Rows < 2 {
 		return nil, fmt.Errorf("%d samples to learn from: want at least 2", x.Rows)
 	}
-	d := &detector{pooled: c.Pooled, method: c.method, space: newSpace(c.Pooled, x), extractor: o.Extractor}
+	d := &detector{pooled: c.Pooled, method: c.method, extractor: o.Extractor}
+	if d.space, err = newSpace(ctx, c.Pooled, x, o.Workers); err != nil {
+		return nil, err
+	}
 	d.judge, err = c.Outlier.Fit(ctx, d.space.apply(x), &outlier.Options{
 		Seed: o.Seed, Workers: o.Workers,
 		Progress: func(done, total int) { o.Progress(detect.Progress{Stage: c.method.Name, Done: done, Total: total}) },

@@ -1,6 +1,8 @@
 package features
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"slices"
 
@@ -14,7 +16,7 @@ type space struct {
 }
 
 // newSpace learns the scales, and then the components, of rows.
-func newSpace(p Pooled, x outlier.Matrix) space {
+func newSpace(ctx context.Context, p Pooled, x outlier.Matrix, workers int) (space, error) {
 	d := x.Cols
 	s := space{center: make([]float64, d), scale: make([]float64, d)}
 	column := make([]float64, x.Rows)
@@ -25,9 +27,13 @@ func newSpace(p Pooled, x outlier.Matrix) space {
 		s.center[j], s.scale[j] = scaling(p.Scaling, column)
 	}
 	if p.KeepVariance < 1 {
-		s.axes = components(s.apply(x), p.KeepVariance)
+		axes, _, err := outlier.PrincipalAxes(ctx, s.apply(x), p.KeepVariance, d, &outlier.Options{Workers: workers})
+		if err != nil {
+			return space{}, fmt.Errorf("pooled features: %w", err)
+		}
+		s.axes = axes.Data
 	}
-	return s
+	return s, nil
 }
 
 // scaling returns what is subtracted of a column, and what the rest is multiplied by. A column without spread keeps its unit, as in scikit-learn.
@@ -86,87 +92,4 @@ func (s space) apply(x outlier.Matrix) outlier.Matrix {
 		}
 	}
 	return out
-}
-
-// components are the fewest principal axes (k,d) that make up a share of the variance of rows. Each points to where its largest entry is positive.
-// The smaller of the two products of the centred rows with themselves is decomposed.
-func components(x outlier.Matrix, share float64) []float64 {
-	n, d := x.Rows, x.Cols
-	centred := outlier.NewMatrix(n, d)
-	for j := range d {
-		mean := 0.0
-		for i := range n {
-			mean += x.Row(i)[j] / float64(n)
-		}
-		for i := range n {
-			centred.Row(i)[j] = x.Row(i)[j] - mean
-		}
-	}
-	small := centred // rows whose products with each other are decomposed
-	if d < n {
-		small = outlier.NewMatrix(d, n)
-		for i := range n {
-			for j, v := range centred.Row(i) {
-				small.Row(j)[i] = v
-			}
-		}
-	}
-	m := small.Rows
-	gram := make([]float64, m*m)
-	for i := range m {
-		for j := range i + 1 {
-			sum := 0.0
-			for t, v := range small.Row(i) {
-				sum += v * small.Row(j)[t]
-			}
-			gram[i*m+j], gram[j*m+i] = sum, sum
-		}
-	}
-	values, vectors := symmetricEigen(gram, m)
-	total := 0.0
-	for _, v := range values {
-		total += max(v, 0)
-	}
-	var axes []float64
-	kept := 0.0
-	for c, v := range values {
-		if c > 0 && (kept >= share*total || v <= 1e-10*values[0]) {
-			break
-		}
-		kept += v
-		axis := make([]float64, d)
-		if d < n {
-			copy(axis, vectors[c*m:][:m])
-		} else {
-			for i, f := range vectors[c*m:][:m] {
-				for j, v := range centred.Row(i) {
-					axis[j] += f * v
-				}
-			}
-		}
-		axes = append(axes, direct(axis)...)
-	}
-	return axes
-}
-
-// direct makes an axis one long, its largest entry positive.
-func direct(axis []float64) []float64 {
-	square, largest := 0.0, 0.0
-	for _, v := range axis {
-		square += v * v
-		if math.Abs(v) > math.Abs(largest) {
-			largest = v
-		}
-	}
-	f := 1 / math.Sqrt(square)
-	if square == 0 {
-		f = 0
-	}
-	if largest < 0 {
-		f = -f
-	}
-	for j := range axis {
-		axis[j] *= f
-	}
-	return axis
 }

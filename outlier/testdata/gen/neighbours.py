@@ -11,8 +11,6 @@ import numpy as np
 from pyod.models.knn import KNN
 from scipy.spatial.distance import cdist
 from sklearn.ensemble import IsolationForest
-from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import SGDOneClassSVM
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
@@ -120,25 +118,7 @@ def support():
     return out
 
 
-def gradient():
-    """Rows in their own order, so that scikit-learn's random numbers do not matter; Nystroem from all rows, for the same reason."""
-    out = []
-    for name, x, q in data:
-        if name in ("far away", "skewed"):  # plain gradient descent overflows, or wanders, on columns of such sizes
-            continue
-        for c in ({}, {"nu": 0.1}, {"average": 10, "nu": 0.2}, {"learning_rate": "constant", "eta0": 0.01}, {"learning_rate": "invscaling", "eta0": 0.1, "power_t": 0.4},
-                  {"learning_rate": "adaptive", "eta0": 0.05, "nu": 0.3}, {"fit_intercept": False}):
-            m = SGDOneClassSVM(shuffle=False, **c).fit(x)
-            out.append({"set": name, "config": c, "coef": m.coef_.ravel().tolist(), "offset": float(m.offset_[0]), "epochs": m.n_iter_,
-                        "score": (-m.score_samples(q)).tolist()})
-        n = Nystroem(kernel="rbf", gamma=0.2, n_components=len(x), random_state=0).fit(x)
-        m = SGDOneClassSVM(shuffle=False).fit(n.transform(x))
-        out.append({"set": name, "config": {"feature_map": "nystroem", "gamma": 0.2, "n_components": len(x)}, "offset": float(m.offset_[0]), "epochs": m.n_iter_,
-                    "coef": None, "score": (-m.score_samples(n.transform(q))).tolist()})
-    return out
-
-
-every = (("lof", lof), ("knn", knn), ("iforest", forest), ("iforest_auroc", quality), ("ocsvm", support), ("sgd_ocsvm", gradient))
+every = (("lof", lof), ("knn", knn), ("iforest", forest), ("iforest_auroc", quality), ("ocsvm", support))
 for name, make in every:
     if name in sys.argv[1:] or len(sys.argv) == 1:
         write(name + ".json", make())

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// strides addresses up to 14 pixels that lie a run-time number of bytes apart, with two bases and few registers.
+type strides struct{ base, base7, one, three, five reg.GPPhysical }
+
+func (s strides) pixel(p, disp int) Mem {
+	m := Mem{Base: s.base, Disp: disp}
+	if p >= 7 {
+		m.Base = s.base7
+		p -= 7
+	}
+	switch p {
+	case 1, 2, 4:
+		m.Index, m.Scale = s.one, uint8(p)
+	case 3, 6:
+		m.Index, m.Scale = s.three, uint8(p/3)
+	case 5:
+		m.Index, m.Scale = s.five, 1
+	}
+	return m
+}
+
+// tile multiplies P pixels by F blocks of 16 output channels; see tileArgs in ../kernel.go for the arguments.
+func tile(v isa, P, F int) {
+	name := fmt.Sprintf("tile%sP%dF%d", v.name, P, F)
+	TEXT(name, NOSPLIT, "func(a *byte)")
+	V := F * block / v.width // vectors of output channels
+	n := P * V
+	arg := reg.RAX
+	s := strides{reg.RDI, reg.RBX, reg.R9, reg.R10, reg.R11}
+	offsets, steps, quads, weights, in, count := reg.R8, reg.RCX, reg.R12, reg.RDX, reg.RSI, reg.R13
+	Load(Param("a"), arg)
+	MOVQ(at(arg, 0), in)
+	MOVQ(at(arg, 8), offsets)
+	MOVQ(at(arg, 16), steps)
+	MOVQ(at(arg, 24), quads)
+	MOVQ(at(arg, 32), weights)
+	MOVQ(at(arg, 56), count)
+	for j := range V {
+		VMOVUPS(at(count, j*v.width*float), v.regs[j])
+	}
+	for p := 1; p < P; p++ {
+		for j := range V {
+			VMOVAPS(v.regs[j], v.regs[p*V+j])
+		}
+	}
+	MOVQ(at(arg, 80), s.one)
+	LEAQ(Mem{Base: s.one, Index: s.one, Scale: 2}, s.three)
+	LEAQ(Mem{Base: s.one, Index: s.one, Scale: 4}, s.five)
+	spare := v.regs[n+V:] // registers for broadcast pixels
+	if len(spare) > 4 {
+		spare = spare[:4]
+	}
+	Label(name + "step")
+	MOVQ(at(offsets, 0), s.base)
+	ADDQ(Imm(8), offsets)
+	ADDQ(in, s.base)
+	if P > 7 {
+		LEAQ(Mem{Base: s.base, Index: s.three, Scale: 2}, s.base7)
+		ADDQ(s.one, s.base7)
+	}
+	MOVQ(quads, count)
+	Label(name + "quad")
+	b := 0
+	for ic := range 4 {
+		for j := range V {
+			VMOVUPS(at(weights, (ic*V+j)*v.width*float), v.regs[n+j])
+		}
+		for p := range P {
+			if len(spare) == 0 {
+				for j := range V {
+					VFMADD231PS_BCST(s.pixel(p, ic*float), v.regs[n+j], v.regs[p*V+j])
+				}
+				continue
+			}
+			r := spare[b%len(spare)]
+			b++
+			VBROADCASTSS(s.pixel(p, ic*float), r)
+			for j := range V {
+				VFMADD231PS(r, v.regs[n+j], v.regs[p*V+j])
+			}
+		}
+	}
+	ADDQ(U32(4*F*block*float), weights)
+	ADDQ(Imm(4*float), s.base)
+	if P > 7 {
+		ADDQ(Imm(4*float), s.base7)
+	}
+	DECQ(count)
+	JNZ(LabelRef(name + "quad"))
+	DECQ(steps)
+	JNZ(LabelRef(name + "step"))
+
+	out := []reg.GPPhysical{reg.RSI, reg.RDI}
+	residual := []reg.GPPhysical{reg.R8, reg.R9}
+	MOVQ(at(arg, 40), out[0])
+	MOVQ(at(arg, 48), out[1])
+	MOVQ(at(arg, 64), residual[0])
+	MOVQ(at(arg, 72), residual[1])
+	lo, hi := v.regs[len(v.regs)-2], v.regs[len(v.regs)-1]
+	VBROADCASTSS(at(arg, 88), lo)
+	VBROADCASTSS(at(arg, 92), hi)
+	pitch := reg.R10
+	MOVQ(at(arg, 96), pitch)
+	store := func(withResidual bool) {
+		per := block / v.width // vectors in a block
+		for p := range P {
+			for j := range V {
+				r, f, d := v.regs[p*V+j], j/per, j%per*v.width*float
+				if withResidual {
+					VADDPS(at(residual[f], d), r, r)
+				}
+				VMAXPS(lo, r, r)
+				VMINPS(hi, r, r)
+				VMOVUPS(r, at(out[f], d))
+			}
+			for f := range F {
+				if p == P-1 {
+					break
+				}
+				ADDQ(pitch, out[f])
+				if withResidual {
+					ADDQ(pitch, residual[f])
+				}
+			}
+		}
+		VZEROUPPER()
+		RET()
+	}
+	TESTQ(residual[0], residual[0])
+	JZ(LabelRef(name + "plain"))
+	store(true)
+	Label(name + "plain")
+	store(false)
+}
