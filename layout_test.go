@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"knn", "linalg", "calibrate", "dataset", "synth"},
 	{"metric", "transform", "checkpoint"},
 	{"imageio", "internal/kernel"},
-	{"internal/cpu", "internal/parallel", "tensor", "fault"},
+	{"internal/cpu", "internal/parallel", "internal/race", "tensor", "fault"},
 }
 
 func TestImportsPointDownwards(t *testing.T) {

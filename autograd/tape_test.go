@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/internal/race"
 	"github.com/blemish/blemish/tensor"
 )
 
@@ -172,7 +173,7 @@ func TestStepsAllocateNothing(t *testing.T) {
 		}
 		tape.Reset()
 	}
-	if n := testing.AllocsPerRun(50, step); n > 0 && !underRace {
+	if n := testing.AllocsPerRun(50, step); n > 0 && !race.Enabled {
 		t.Errorf("%v allocations a step", n)
 	}
 }

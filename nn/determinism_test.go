@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/blemish/blemish/autograd"
+	"github.com/blemish/blemish/internal/race"
 	"github.com/blemish/blemish/nn"
 	"github.com/blemish/blemish/tensor"
 )
@@ -106,7 +107,7 @@ func TestAutoencoderStepsAllocateNothing(t *testing.T) {
 			tape.Reset()
 		}
 		step()
-		if n := testing.AllocsPerRun(200, step); n > 0 && !underRace {
+		if n := testing.AllocsPerRun(200, step); n > 0 && !race.Enabled {
 			t.Errorf("%s: %v allocations a step", name, n)
 		}
 	}

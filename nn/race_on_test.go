@@ -1,6 +1,0 @@
-//go:build race
-
-package nn_test
-
-// underRace says that the race detector is on: pools then forget what they hold, at random, so that allocations cannot be counted.
-const underRace = true
