@@ -63,7 +63,7 @@ Which one was recognised is said. Only good pictures are learned from.
 	fl.Float64Var(&f.rate, "false-alarm-rate", blemish.DefaultFalseAlarmRate, "share of good pictures that may be called anomalous")
 	fl.StringVar(&f.calibration, "calibration", "auto", "auto, split (hold good pictures out), cross (folds), or none")
 	fl.IntVar(&f.folds, "folds", blemish.DefaultFolds, "folds of cross calibration")
-	fl.StringVar(&f.contamination, "contamination", "", "good pictures may be defective: leave suspects out, auto, or of this share, such as 0.1")
+	fl.StringVar(&f.contamination, "contamination", "", "good pictures may be defective: leave suspects out: auto, or a share that is defective, such as 0.1 (then half as many again are left out)")
 	fl.StringVar(&f.cleanClass, "clean-class", "", "name of the class folder that holds good pictures")
 	f.classifier.add(cmd)
 	f.changed = fl.Changed

@@ -23,10 +23,10 @@ const (
 	winogradBand = 1 << 20 / (winogradAll * Block * 4)   // tile·blocks of inputs that are transformed at once: 1 MiB
 	winogradPart = 256 << 10 / (winogradAll * Block * 4) // tile·blocks of results: 256 KiB
 	winogradLow  = 12                                    // tiles below which reading the larger filters costs more than is saved
+	winogradRead = winogradIn * winogradIn * Block       // values of a tile of inputs
 	winogradPack = winogradTile * winogradTile * Block   // values of a tile of results
-	winogradA    = math.Sqrt2 / 2
+	winogradA    = math.Sqrt2 / 2                        // points of interpolation
 	winogradB    = math.Sqrt2
-	winogradRead = winogradIn * winogradIn * Block // values of a tile of inputs
 )
 
 // winogradArgs are the arguments of winogradIn and winogradOut. The assembly knows this layout.
