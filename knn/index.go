@@ -75,14 +75,15 @@ func (x *Index) Nearest(ctx context.Context, queries []float32, workers int) ([]
 		panic(fmt.Sprintf("knn: %d values are not queries of %d", len(queries), x.dim))
 	}
 	out := make([]Neighbour, len(queries)/x.dim)
-	tasks := (len(out) + kernel.MaxQueries - 1) / kernel.MaxQueries
+	group := x.bank.Queries()
+	tasks := (len(out) + group - 1) / group
 	chunks := (x.n + chunk - 1) / chunk
 	parallel.ForWorker(workers, tasks, func(_, task int) {
 		if ctx.Err() != nil {
 			return
 		}
-		first := task * kernel.MaxQueries
-		count := min(kernel.MaxQueries, len(out)-first)
+		first := task * group
+		count := min(group, len(out)-first)
 		q := pad(queries[first*x.dim:][:count*x.dim], x.dim, x.width)
 		mins := make([]float32, chunks*count)
 		for c := range chunks {

@@ -75,6 +75,12 @@ func NewBank(vectors []float32, dim int) *Bank {
 // MaxQueries is the largest number of queries that Minima takes at once.
 const MaxQueries = 14
 
+// Queries is the number of queries that Minima takes fastest: as many of the widest tiles as MaxQueries holds, and no narrower one.
+func (b *Bank) Queries() int {
+	widest := b.set.tiles[len(b.set.tiles)-1].pixels
+	return MaxQueries / widest * widest
+}
+
 // Minima sets mins[q] to the smallest ‖y‖²-2·q·y over the bank's vectors [first,last), for each query (len(mins), Dim).
 // first and last are multiples of 32, or last is the bank's length.
 func (b *Bank) Minima(queries []float32, first, last int, mins []float32) {
