@@ -36,7 +36,7 @@ func setOf(isa cpu.ISA) *set {
 	return genericSet()
 }
 
-// Implemented in kernel_amd64.s, which gen writes; twins in generic.go.
+// Implemented in *_amd64.s, which gen writes; twins in generic.go.
 
 //go:noescape
 func tileAVX512P1F1(a *tileArgs)

@@ -1,39 +1,56 @@
-// Command gen writes the assembly of package kernel:
+// Command gen writes the assembly of package kernel, a file for each part:
 //
-//	go run . -out ../kernel_amd64.s
+//	go run . -part tiles -out ../tiles_amd64.s
 //
 // Every function's Go twin is in ../generic.go.
 package main
 
 import (
+	"flag"
 	"fmt"
+	"os"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func main() {
-	ConstraintExpr("amd64,!noasm")
-	for _, f := range []int{1, 2} {
-		for _, p := range []int{1, 2, 4, 7, 8, 10, 12, 14} {
-			tile(avx512, p, f)
+var parts = map[string]func(){
+	"tiles": func() {
+		for _, f := range []int{1, 2} {
+			for _, p := range []int{1, 2, 4, 7, 8, 10, 12, 14} {
+				tile(avx512, p, f)
+			}
 		}
+		for _, p := range []int{1, 2, 4, 6} {
+			tile(avx2, p, 1)
+		}
+	},
+	"vectors": func() {
+		for _, v := range []isa{avx512, avx2} {
+			taps(v, multiplyAdd)
+			taps(v, maximum)
+			sqDist(v)
+			minInto(v)
+			scale(v)
+			gate(v)
+			moments(v)
+			copyRows(v)
+		}
+	},
+	"winograd": func() { winograd(avx2) }, // moves memory more than it computes: AVX-512 takes it too
+}
+
+func main() {
+	name := flag.String("part", "", "which file's functions: tiles, vectors or winograd")
+	flag.Parse()
+	part, ok := parts[*name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "gen: no part %q\n", *name)
+		os.Exit(2)
 	}
-	for _, p := range []int{1, 2, 4, 6} {
-		tile(avx2, p, 1)
-	}
-	for _, v := range []isa{avx512, avx2} {
-		taps(v, multiplyAdd)
-		taps(v, maximum)
-		sqDist(v)
-		minInto(v)
-		scale(v)
-		gate(v)
-		moments(v)
-		copyRows(v)
-	}
-	winograd(avx2) // moves memory more than it computes: AVX-512 takes it too
+	ConstraintExpr("amd64,!noasm")
+	part()
 	Generate()
 }
 
