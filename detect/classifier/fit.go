@@ -118,7 +118,7 @@ func newFit(c Config, data Data, opts *detect.FitOptions) (*fit, error) {
 	}
 	rng := rand.New(rand.NewPCG(f.opts.Seed, 0x636c617373))
 	var err error
-	if f.net, err = newNetwork(c, f.opts.Extractor.Taps(), len(data.Classes), rng); err != nil {
+	if f.net, err = newNetwork(c, f.opts.Extractor.Taps(), len(data.Classes), rng, random(rng)); err != nil {
 		return nil, err
 	}
 	if err := f.net.begin(c, data.Weights, rng); err != nil {

@@ -3,6 +3,7 @@ package classifier
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/blemish/blemish/autograd"
 	"github.com/blemish/blemish/backbone"
@@ -20,8 +21,38 @@ type network struct {
 	last []*nn.Linear  // of the head, from its input on
 }
 
-// newNetwork starts at random. taps are the extractor's.
-func newNetwork(c Config, taps []detect.Tap, classes int, rng *rand.Rand) (*network, error) {
+// layer makes a linear layer of the head.
+type layer func(name string, in, out int) (*nn.Linear, error)
+
+// random starts layers at random, as PyTorch does.
+func random(rng *rand.Rand) layer {
+	return func(name string, in, out int) (*nn.Linear, error) { return nn.NewLinear(name, in, out, rng), nil }
+}
+
+// stored takes layers from tensors as they are: three of VGG's are half a gigabyte, which nobody wants twice.
+func stored(tensors map[string]*tensor.Tensor) layer {
+	return func(name string, in, out int) (*nn.Linear, error) {
+		l := &nn.Linear{Name: name}
+		for _, p := range []struct {
+			name  string
+			to    **autograd.Var
+			shape []int
+		}{{name + ".weight", &l.Weight, []int{out, in}}, {name + ".bias", &l.Bias, []int{out}}} {
+			t, ok := tensors[p.name]
+			if !ok {
+				return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("tensor %q is missing", p.name)}
+			}
+			if !slices.Equal(t.Shape, p.shape) {
+				return nil, &fault.ShapeError{What: p.name, Want: fmt.Sprint(p.shape), Got: t.Shape}
+			}
+			*p.to = autograd.NewParam(p.name, t)
+		}
+		return l, nil
+	}
+}
+
+// newNetwork puts a head of given layers on a backbone that starts at random. taps are the extractor's.
+func newNetwork(c Config, taps []detect.Tap, classes int, rng *rand.Rand, linear layer) (*network, error) {
 	channels := 0
 	for _, t := range taps {
 		channels += t.Channels
@@ -49,14 +80,24 @@ func newNetwork(c Config, taps []detect.Tap, classes int, rng *rand.Rand) (*netw
 		channels = end.Channels
 	}
 	if c.Head == VGG {
-		a := nn.NewLinear("classifier.0", channels*7*7, c.Width, rng)
-		b := nn.NewLinear("classifier.3", c.Width, c.Width, rng)
-		out := nn.NewLinear("classifier.6", c.Width, classes, rng)
-		n.last = []*nn.Linear{a, b, out}
+		for _, l := range []struct {
+			name    string
+			in, out int
+		}{{"classifier.0", channels * 7 * 7, c.Width}, {"classifier.3", c.Width, c.Width}, {"classifier.6", c.Width, classes}} {
+			made, err := linear(l.name, l.in, l.out)
+			if err != nil {
+				return nil, err
+			}
+			n.last = append(n.last, made)
+		}
+		a, b, out := n.last[0], n.last[1], n.last[2]
 		n.head = nn.Sequential{nn.AdaptiveAvgPool2d(7, 7), nn.Flatten, a, nn.ReLU, nn.NewDropout(c.Dropout), b, nn.ReLU, nn.NewDropout(c.Dropout), out}
 		return n, nil
 	}
-	out := nn.NewLinear("head", channels, classes, rng)
+	out, err := linear("head", channels, classes)
+	if err != nil {
+		return nil, err
+	}
 	n.last = []*nn.Linear{out}
 	n.head = nn.Sequential{nn.NewDropout(c.Dropout), out}
 	if c.TrainFrom != "" {

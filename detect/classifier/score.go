@@ -178,7 +178,7 @@ func (d *Detector) State() (detect.State, error) {
 	return s, nil
 }
 
-// Open returns the detector of a State.
+// Open returns the detector of a State, and keeps the head's tensors.
 func Open(s detect.State, e detect.Extractor) (detect.Detector, error) {
 	var f Fitted
 	dec := json.NewDecoder(bytes.NewReader(s.Config))
@@ -189,29 +189,29 @@ func Open(s detect.State, e detect.Extractor) (detect.Detector, error) {
 	if err := f.check(); err != nil {
 		return nil, &fault.FormatError{Format: "model", Reason: "its classifier's configuration", Err: err}
 	}
-	if first, ok := s.Tensors["classifier.0.weight"]; f.Head == VGG && (!ok || len(first.Shape) != 2 || first.Shape[0] != f.Width) {
-		return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("its classifier.0.weight has not the %d rows that its configuration tells of", f.Width)}
-	}
-	n, err := newNetwork(f.Config, e.Taps(), len(f.Classes), rand.New(rand.NewPCG(0, 0)))
-	if err != nil {
-		return nil, err
-	}
-	known := nn.State(n)
-	if len(known) != len(s.Tensors) {
-		return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("its classifier has %d tensors, want %d", len(s.Tensors), len(known))}
-	}
-	err = nn.LoadState(n, func(name string) (*tensor.Tensor, error) {
-		t, ok := s.Tensors[name]
-		if !ok {
-			return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("tensor %q is missing", name)}
-		}
+	for name, t := range s.Tensors {
 		if !detect.Usable(t.Data) {
 			return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("tensor %q holds numbers that are not finite", name)}
 		}
-		return t, nil
-	})
+	}
+	n, err := newNetwork(f.Config, e.Taps(), len(f.Classes), rand.New(rand.NewPCG(0, 0)), stored(s.Tensors))
 	if err != nil {
 		return nil, err
+	}
+	if known := nn.State(n); len(known) != len(s.Tensors) {
+		return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("its classifier has %d tensors, want %d", len(s.Tensors), len(known))}
+	}
+	if n.tail != nil {
+		err = nn.LoadState(n.tail, func(name string) (*tensor.Tensor, error) {
+			t, ok := s.Tensors[name]
+			if !ok {
+				return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("tensor %q is missing", name)}
+			}
+			return t, nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	n.training(f.Config, false)
 	nn.Freeze(n, true)
