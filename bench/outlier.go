@@ -13,9 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -27,6 +27,7 @@ type outlierJob struct {
 	Work    string `json:"work"`
 	Rows    string `json:"rows"`    // file of float64
 	Queries string `json:"queries"` // likewise; rows are judged themselves without
+	Scores  string `json:"scores"`  // file that float64 scores go to, higher more anomalous
 	Cols    int    `json:"cols"`
 	Threads int    `json:"threads"`
 }
@@ -36,27 +37,56 @@ type outlierWork struct {
 	name          string
 	n, d, queries int
 	centres       int // of the normal distributions the rows are drawn from
+	agree         func(own, peer []float64) float64
+	within        float64 // what agree may be at most
 }
 
+// Fitting and scoring are timed apart, except where ranking the rows fitted is one step. Where a work is fitting, its scores are computed after the
+// clock has stopped.
 var outlierWorks = []outlierWork{
-	{"lof", 20000, 64, 0, 1},
-	{"knn", 20000, 64, 0, 1},
-	{"iforest-fit", 100000, 64, 0, 1},
-	{"iforest-score", 100000, 64, 0, 1},
-	{"ocsvm-fit", 5000, 64, 0, 1},
-	{"kde", 20000, 16, 2000, 1},
-	{"gmm", 50000, 32, 0, 8},
+	{"lof", 20000, 64, 0, 1, largestDifference, 1e-6},
+	{"knn", 20000, 64, 0, 1, largestDifference, 1e-6},
+	{"iforest-fit", 100000, 64, 0, 1, meanDifference, 0.02}, // the trees are random
+	{"iforest-score", 100000, 64, 0, 1, meanDifference, 0.02},
+	{"ocsvm-fit", 5000, 64, 0, 1, largestDifference, 1e-4}, // both stop within tol 1e-3 of the optimum
+	{"ocsvm-score", 5000, 64, 5000, 1, largestDifference, 1e-4},
+	{"kde-fit", 20000, 16, 2000, 1, largestDifference, 1e-6},
+	{"kde-score", 20000, 16, 2000, 1, largestDifference, 1e-6},
+	{"gmm-fit", 50000, 32, 0, 8, largestDifference, 1e-6},
+	{"gmm-score", 50000, 32, 0, 8, largestDifference, 1e-6},
+	{"gmm-kmeans", 50000, 32, 0, 8, meanDifference, 0.02}, // k-means starts at random
 }
 
-// outlierRow is what -json writes for a line: seconds of each round, and the ratio of medians Blemish/scikit-learn.
+// largestDifference is relative to the largest score.
+func largestDifference(own, peer []float64) float64 {
+	most, scale := 0.0, 0.0
+	for i, v := range own {
+		most, scale = max(most, math.Abs(v-peer[i])), max(scale, math.Abs(peer[i]))
+	}
+	return most / scale
+}
+
+// meanDifference is relative to the mean score.
+func meanDifference(own, peer []float64) float64 {
+	var sums [2]float64
+	for i, v := range own {
+		sums[0] += v
+		sums[1] += peer[i]
+	}
+	return math.Abs(sums[0]/sums[1] - 1)
+}
+
+// outlierRow is what -json writes for a line.
 type outlierRow struct {
-	Work    string    `json:"work"`
-	Rows    int       `json:"rows"`
-	Cols    int       `json:"cols"`
-	Blemish []float64 `json:"blemish_s"`
-	Peer    []float64 `json:"scikit_learn_s"`
-	Ratio   float64   `json:"ratio"`
-	Checks  []float64 `json:"mean_scores"` // of Blemish and of scikit-learn in the last round: the same where both compute the same
+	Work       string     `json:"work"`
+	Rows       int        `json:"rows"`
+	Queries    int        `json:"queries,omitempty"`
+	Cols       int        `json:"cols"`
+	Blemish    []float64  `json:"blemish_s"` // of each round
+	Peer       []float64  `json:"scikit_learn_s"`
+	Ratio      float64    `json:"ratio"` // of medians, Blemish/scikit-learn
+	Memory     [2]float64 `json:"peak_resident_mib"`
+	Difference float64    `json:"difference"` // between the scores: the largest of all rounds
 }
 
 // compareOutlier runs both sides of every work in turn, each in a process of its own.
@@ -74,6 +104,10 @@ func compareOutlier(args []string) error {
 	if *rounds < 1 || *threads < 1 {
 		return errors.New("-rounds, -threads: want 1 or more")
 	}
+	works, err := chosenWorks(*only)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -85,39 +119,18 @@ func compareOutlier(args []string) error {
 	}
 	var table []outlierRow
 	text := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(text, "%s, %d threads, medians of %d rounds\n\tn\td\tBlemish, s\tscikit-learn, s\tratio\n", cpuName(), *threads, *rounds)
-	for _, w := range outlierWorks {
-		if *only != "" && !slices.Contains(strings.Split(*only, ","), w.name) {
-			continue
-		}
+	fmt.Fprintf(text, "%s, %d threads, medians of %d rounds\n", cpuName(), *threads, *rounds)
+	fmt.Fprintln(text, "\tn x d\tqueries\tBlemish, s\tscikit-learn, s\tratio\tBlemish, MiB\tscikit-learn, MiB\tdifference")
+	for _, w := range works {
 		if *short {
 			w.n, w.queries = w.n/20, w.queries/20
 		}
-		job := outlierJob{Work: w.name, Cols: w.d, Threads: *threads, Rows: filepath.Join(dir, "rows")}
-		if err := writeRows(job.Rows, w.n, w.d, w.centres, 1); err != nil {
-			return err
+		row, err := w.compare(dir, self, *python, *rounds, *threads)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		if w.queries > 0 {
-			job.Queries = filepath.Join(dir, "queries")
-			if err := writeRows(job.Queries, w.queries, w.d, w.centres, 2); err != nil {
-				return err
-			}
-		}
-		row := outlierRow{Work: w.name, Rows: w.n, Cols: w.d}
-		for range *rounds {
-			own, err := outlierProcess(job, self, "outlier-side")
-			if err != nil {
-				return err
-			}
-			peer, err := outlierProcess(job, *python, "outlier.py")
-			if err != nil {
-				return err
-			}
-			row.Blemish, row.Peer = append(row.Blemish, own.Seconds), append(row.Peer, peer.Seconds)
-			row.Checks = []float64{own.Mean, peer.Mean}
-		}
-		row.Ratio = middle(row.Blemish) / middle(row.Peer)
-		fmt.Fprintf(text, "%s\t%d\t%d\t%.4g\t%.4g\t%.3f\n", w.name, w.n, w.d, middle(row.Blemish), middle(row.Peer), row.Ratio)
+		fmt.Fprintf(text, "%s\t%d x %d\t%d\t%.4f\t%.4f\t%.3f\t%.0f\t%.0f\t%.1e\n", w.name, w.n, w.d, w.queries, middle(row.Blemish), middle(row.Peer),
+			row.Ratio, row.Memory[0], row.Memory[1], row.Difference)
 		table = append(table, row)
 	}
 	if err := text.Flush(); err != nil || *file == "" {
@@ -130,6 +143,58 @@ func compareOutlier(args []string) error {
 		return err
 	}
 	return os.WriteFile(*file, append(raw, '\n'), 0o644)
+}
+
+func chosenWorks(only string) ([]outlierWork, error) {
+	if only == "" {
+		return outlierWorks, nil
+	}
+	var works []outlierWork
+	for _, name := range strings.Split(only, ",") {
+		at := slices.IndexFunc(outlierWorks, func(w outlierWork) bool { return w.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("-only: no work %q", name)
+		}
+		works = append(works, outlierWorks[at])
+	}
+	return works, nil
+}
+
+// compare draws the rows, and runs Blemish and scikit-learn on them in turn.
+func (w outlierWork) compare(dir, self, python string, rounds, threads int) (row outlierRow, err error) {
+	job := outlierJob{Work: w.name, Cols: w.d, Threads: threads, Rows: filepath.Join(dir, "rows"), Scores: filepath.Join(dir, "scores")}
+	if err := writeRows(job.Rows, w.n, w.d, w.centres, 1); err != nil {
+		return row, err
+	}
+	if w.queries > 0 {
+		job.Queries = filepath.Join(dir, "queries")
+		if err := writeRows(job.Queries, w.queries, w.d, w.centres, 2); err != nil {
+			return row, err
+		}
+	}
+	row = outlierRow{Work: w.name, Rows: w.n, Queries: w.queries, Cols: w.d}
+	for range rounds {
+		own, err := outlierProcess(job, self, "outlier-side")
+		if err != nil {
+			return row, err
+		}
+		peer, err := outlierProcess(job, python, "outlier.py")
+		if err != nil {
+			return row, err
+		}
+		row.Blemish, row.Peer = append(row.Blemish, own.Seconds), append(row.Peer, peer.Seconds)
+		row.Memory = [2]float64{max(row.Memory[0], own.peak), max(row.Memory[1], peer.peak)}
+		if len(own.scores) != len(peer.scores) || len(own.scores) == 0 {
+			return row, fmt.Errorf("%d scores from Blemish, %d from scikit-learn", len(own.scores), len(peer.scores))
+		}
+		difference := w.agree(own.scores, peer.scores)
+		if !(difference <= w.within) {
+			return row, fmt.Errorf("the scores differ from scikit-learn's by %.3g, want at most %g", difference, w.within)
+		}
+		row.Difference = max(row.Difference, difference)
+	}
+	row.Ratio = middle(row.Blemish) / middle(row.Peer)
+	return row, nil
 }
 
 // writeRows draws rows around so many centres, the same for every seed.
@@ -163,10 +228,11 @@ func readRows(path string, cols int) (outlier.Matrix, error) {
 	return m, nil
 }
 
-// outlierFigures are what each side prints: seconds of the work alone, and the mean of its result, higher more anomalous.
+// outlierFigures are what each side prints: seconds of the work alone.
 type outlierFigures struct {
 	Seconds float64 `json:"seconds"`
-	Mean    float64 `json:"mean"`
+	scores  []float64
+	peak    float64 // resident memory of the whole process, in MiB
 }
 
 func outlierProcess(job outlierJob, args ...string) (f outlierFigures, err error) {
@@ -183,7 +249,15 @@ func outlierProcess(job outlierJob, args ...string) (f outlierFigures, err error
 	if err != nil {
 		return f, fmt.Errorf("%s: %w\n%s", args[0], err, stderr.Bytes())
 	}
-	return f, json.Unmarshal(out, &f)
+	if err := json.Unmarshal(out, &f); err != nil {
+		return f, err
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		f.peak = float64(usage.Maxrss) / 1024
+	}
+	scores, err := readRows(job.Scores, 1)
+	f.scores = scores.Data
+	return f, errors.Join(err, os.Remove(job.Scores))
 }
 
 // outlierSide does what outlier.py does, and prints the same figures.
@@ -202,59 +276,73 @@ func outlierSide(raw string) error {
 			return err
 		}
 	}
-	runtime.GOMAXPROCS(job.Threads)
 	ctx, opts := context.Background(), &outlier.Options{Workers: job.Threads}
+	method, step, _ := strings.Cut(job.Work, "-")
+	config, err := outlierConfig(method, step, x)
+	if err != nil {
+		return err
+	}
 	var scores []float64
-	var start time.Time
-	rank := func(c outlier.Config) error {
-		start = time.Now()
-		r, err := outlier.Rank(ctx, c, x, 0, opts)
-		scores = r.Scores
-		return err
-	}
-	fit := func(c outlier.Config) (outlier.Detector, error) { // what is timed, unless judging is
-		start = time.Now()
-		return c.Fit(ctx, x, opts)
-	}
-	judge := func(d outlier.Detector, err error) error {
-		if err == nil {
-			scores, err = d.Score(ctx, q)
+	var elapsed time.Duration
+	start := time.Now()
+	if step == "" { // rows are ranked among themselves
+		var r outlier.Ranking
+		r, err = outlier.Rank(ctx, config, x, 0, opts)
+		scores, elapsed = r.Scores, time.Since(start)
+	} else {
+		var d outlier.Detector
+		if d, err = config.Fit(ctx, x, opts); err != nil {
+			return err
 		}
-		return err
-	}
-	judging := func(d outlier.Detector, err error) error {
+		elapsed = time.Since(start)
 		start = time.Now()
-		return judge(d, err)
-	}
-	switch job.Work {
-	case "lof":
-		err = rank(outlier.DefaultLOF())
-	case "knn":
-		err = rank(outlier.DefaultKNN())
-	case "iforest-fit":
-		_, err = fit(outlier.DefaultIsolationForest())
-	case "iforest-score":
-		err = judging(fit(outlier.DefaultIsolationForest()))
-	case "ocsvm-fit":
-		_, err = fit(outlier.DefaultOneClassSVM())
-	case "kde":
-		err = judge(fit(outlier.DefaultKDE()))
-	case "gmm":
-		c := outlier.DefaultGMM()
-		c.NComponents, c.Tol, c.MaxIter = outlier.Number(8), 0, 20
-		for k := range 8 {
-			c.MeansInit = append(c.MeansInit, x.Row(k))
+		if scores, err = d.Score(ctx, q); step == "score" {
+			elapsed = time.Since(start)
 		}
-		err = judge(fit(c))
-	default:
-		err = fmt.Errorf("no work %q", job.Work)
 	}
 	if err != nil {
 		return err
 	}
-	f := outlierFigures{Seconds: time.Since(start).Seconds()}
+	out := make([]byte, 0, 8*len(scores))
 	for _, v := range scores {
-		f.Mean += v / float64(len(scores))
+		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(v))
 	}
-	return json.NewEncoder(os.Stdout).Encode(f)
+	if err := os.WriteFile(job.Scores, out, 0o600); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(outlierFigures{Seconds: elapsed.Seconds()})
+}
+
+// outlierConfig is scikit-learn's defaults, except for the mixture: both sides take 20 steps from the same start, or (gmm-kmeans) start by k-means.
+func outlierConfig(method, step string, x outlier.Matrix) (outlier.Config, error) {
+	switch method {
+	case "lof":
+		return outlier.DefaultLOF(), nil
+	case "knn":
+		return outlier.DefaultKNN(), nil
+	case "iforest":
+		return outlier.DefaultIsolationForest(), nil
+	case "ocsvm":
+		return outlier.DefaultOneClassSVM(), nil
+	case "kde":
+		return outlier.DefaultKDE(), nil
+	case "gmm":
+		c := outlier.DefaultGMM()
+		c.NComponents = outlier.Number(8)
+		if step == "kmeans" {
+			return c, nil
+		}
+		c.Tol, c.MaxIter = 0, 20
+		identity := make([]float64, x.Cols*x.Cols)
+		for j := range x.Cols {
+			identity[j*x.Cols+j] = 1
+		}
+		for k := range 8 {
+			c.WeightsInit = append(c.WeightsInit, 1./8)
+			c.MeansInit = append(c.MeansInit, x.Row(k))
+			c.PrecisionsInit = append(c.PrecisionsInit, identity)
+		}
+		return c, nil
+	}
+	return nil, fmt.Errorf("no method %q", method)
 }
