@@ -18,6 +18,7 @@ import (
 //go:generate sh -c "cd gen && go run . -part tiles -out ../tiles_amd64.s"
 //go:generate sh -c "cd gen && go run . -part vectors -out ../vectors_amd64.s"
 //go:generate sh -c "cd gen && go run . -part winograd -out ../winograd_amd64.s"
+//go:generate sh -c "cd gen && go run . -part int8 -out ../int8_amd64.s"
 
 // Block is the number of channels that lie together.
 const Block = 16

@@ -39,10 +39,21 @@ var parts = map[string]func(){
 		}
 	},
 	"winograd": func() { winograd(avx2) }, // moves memory more than it computes: AVX-512 takes it too
+	"int8": func() {
+		for p := 1; p <= 6; p++ {
+			tile8Pairs(avx2, p)
+		}
+		for _, p := range []int{1, 2, 4, 7, 14} {
+			tile8Pairs(avx512, p)
+			tile8VNNI(p)
+		}
+		requantize()
+		maxPool8()
+	},
 }
 
 func main() {
-	name := flag.String("part", "", "which file's functions: tiles, vectors or winograd")
+	name := flag.String("part", "", "which file's functions")
 	flag.Parse()
 	part, ok := parts[*name]
 	if !ok {
