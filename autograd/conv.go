@@ -51,9 +51,13 @@ func (t *Tape) Conv2d(x, w, b *Var, win Window) *Var {
 	t.checkBias("conv2d", b, ws[0])
 	out := t.result(xs[0], ws[0], s.out.H, s.out.W)
 	t.startFromBias(out.Value.Data, b, s.n, s.outs)
-	seen := t.windows(x.Value.Data, s)
-	seen.slide(out.Value.Data, w.Value.Data, b != nil)
-	seen.free()
+	if c, ok := s.winograd(); ok {
+		c.Run(t.Workers, out.Value.Data, x.Value.Data, w.Value.Data, b != nil)
+	} else {
+		seen := t.windows(x.Value.Data, s)
+		seen.slide(out.Value.Data, w.Value.Data, b != nil)
+		seen.free()
+	}
 	if n := t.record("conv2d", backConv2d, out, x, w, b); n != nil {
 		n.sliding = s
 	}
@@ -66,16 +70,34 @@ func backConv2d(t *Tape, n *node) {
 	if b != nil && b.requiresGrad {
 		t.sumChannels(t.summed(b), g, s.n, s.outs)
 	}
+	c, tiled := s.winograd()
 	if w.requiresGrad {
 		dst, accumulate := t.gradient(w)
-		seen := t.windows(x.Value.Data, s)
-		seen.weights(dst, g, accumulate)
-		seen.free()
+		if tiled {
+			c.WeightGrad(t.Workers, dst, x.Value.Data, g, accumulate)
+		} else {
+			seen := t.windows(x.Value.Data, s)
+			seen.weights(dst, g, accumulate)
+			seen.free()
+		}
 	}
 	if x.requiresGrad {
 		dst, accumulate := t.gradient(x)
-		t.slideBack(dst, g, w.Value.Data, s, accumulate)
+		if tiled {
+			c.InputGrad(t.Workers, dst, g, w.Value.Data, accumulate)
+		} else {
+			t.slideBack(dst, g, w.Value.Data, s, accumulate)
+		}
 	}
+}
+
+// winograd is the convolution in fewer multiplications, if it is one of 3x3 that this pays for.
+func (s *sliding) winograd() (c kernel.Conv3x3, ok bool) {
+	if s.kh != 3 || s.kw != 3 || s.Stride != 1 || s.Dilation != 1 || s.Groups != 1 {
+		return c, false
+	}
+	c = kernel.Conv3x3{N: s.n, Ins: s.ins, Outs: s.outs, In: s.in, Out: s.out, Top: s.Pad.Top, Left: s.Pad.Left}
+	return c, c.Suits()
 }
 
 // ConvTranspose2d is the gradient of Conv2d with respect to its input, as a layer: x (N, C, H, W), w (C, O/groups, kh, kw), b (O) or nil,
