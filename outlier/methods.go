@@ -26,6 +26,7 @@ var methods = []Method{
 	method("knn", "distance from the k nearest neighbours", DefaultKNN, openKNN),
 	method("iforest", "how few random splits set a row apart (isolation forest)", DefaultIsolationForest, openIsolationForest),
 	method("ocsvm", "side of a boundary around the rows in a kernel's space (one-class SVM)", DefaultOneClassSVM, openOneClassSVM),
+	method("sgd_ocsvm", "the same for many rows: approximate kernel, gradient descent (SGD one-class SVM)", DefaultSGDOneClassSVM, openSGDOneClassSVM),
 	method("zscore", "most deviant column, in standard deviations from the mean", DefaultZScore, openZScore),
 	method("mad", "most deviant column, in median absolute deviations from the median", DefaultMAD, openMAD),
 	method("mahalanobis", "squared distance from the mean by the rows' covariance", DefaultMahalanobis, openMahalanobis),
