@@ -17,18 +17,17 @@ import (
 // and they decide. What is left out of the shortlist is farther than the k-th nearest for certain: see slack.
 type Rows struct {
 	n, dim int
-	width  int       // dim, and one more for the norm, padded to a multiple of 4
+	width  int       // dim, padded to a multiple of 4
 	rows   []float64 // (n, dim), the caller's
 	centre []float64 // subtracted before single precision: it keeps norms, and so rounding, small
 	scale  float64   // a power of two that makes the longest centred row shorter than 1
 	norms  []float64 // ‖y‖² of centred, scaled rows
 	slack  float64   // a squared distance is off by less than slack·(‖q‖²+‖y‖²)
-	chunks [][]float32
+	sieve  *kernel.Sieve
 }
 
 const (
-	rowsAtOnce    = 256 // of a chunk
-	queriesAtOnce = 384 // with a chunk's products, they fit the second cache
+	queriesAtOnce = 384 // or fewer, if so many do not fit the second cache
 	// farAway is the length of a scaled query for which single precision tells nothing about rows shorter than 1.
 	farAway = 1 << 40
 )
@@ -38,7 +37,7 @@ func NewRows(rows []float64, dim int) *Rows {
 	if dim < 1 || len(rows) == 0 || len(rows)%dim != 0 {
 		panic(fmt.Sprintf("knn: %d values are not rows of %d", len(rows), dim))
 	}
-	x := &Rows{n: len(rows) / dim, dim: dim, width: (dim + 4) / 4 * 4, rows: rows, centre: make([]float64, dim), scale: 1}
+	x := &Rows{n: len(rows) / dim, dim: dim, width: (dim + 3) / 4 * 4, rows: rows, centre: make([]float64, dim), scale: 1}
 	for i := range x.n {
 		for j, v := range x.row(i) {
 			x.centre[j] += v / float64(x.n)
@@ -64,24 +63,19 @@ func NewRows(rows []float64, dim int) *Rows {
 
 func (x *Rows) row(i int) []float64 { return x.rows[i*x.dim:][:x.dim] }
 
-// pack lays chunks of rows out as columns, in each the row and, below, ‖y‖² less its share of the slack: products with (-2q,1) bound squared
-// distances, less ‖q‖², from below.
+// pack gives the sieve the rows and, as constants, ‖y‖² less its share of the slack: values for -2q bound squared distances, less ‖q‖², from below.
 func (x *Rows) pack() {
-	for first := 0; first < x.n; first += rowsAtOnce {
-		count := min(rowsAtOnce, x.n-first)
-		c := kernel.Aligned(x.width * count)
-		for i := range count {
-			sum := 0.0
-			for j, v := range x.row(first + i) {
-				v = (v - x.centre[j]) * x.scale
-				sum += v * v
-				c[j*count+i] = float32(v)
-			}
-			x.norms[first+i] = sum
-			c[x.dim*count+i] = float32(sum * (1 - x.slack))
+	vectors, constants := make([]float32, x.n*x.width), make([]float32, x.n)
+	for i := range x.n {
+		to := vectors[i*x.width:][:x.dim]
+		for j, v := range x.row(i) {
+			v = (v - x.centre[j]) * x.scale
+			x.norms[i] += v * v
+			to[j] = float32(v)
 		}
-		x.chunks = append(x.chunks, c)
+		constants[i] = float32(x.norms[i] * (1 - x.slack))
 	}
+	x.sieve = kernel.NewSieve(vectors, constants, x.width)
 }
 
 // Len is the number of rows.
@@ -114,7 +108,8 @@ func (x *Rows) Others(ctx context.Context, k, workers int) (Near, error) {
 func (x *Rows) search(ctx context.Context, queries []float64, k, workers int, skip func(query int) int) (Near, error) {
 	n := len(queries) / x.dim
 	near := Near{K: k, Index: make([]int32, n*k), Distance: make([]float64, n*k)}
-	tasks := (n + queriesAtOnce - 1) / queriesAtOnce
+	together := min(queriesAtOnce, max(1<<16/x.width, 12))
+	tasks := (n + together - 1) / together
 	workers = max(1, min(parallel.Workers(workers), tasks))
 	lanes := make([]*shortlister, workers)
 	parallel.ForWorker(workers, tasks, func(w, task int) {
@@ -122,17 +117,15 @@ func (x *Rows) search(ctx context.Context, queries []float64, k, workers int, sk
 			return
 		}
 		if lanes[w] == nil {
-			lanes[w] = newShortlister(x, k)
+			lanes[w] = newShortlister(x, k, together)
 		}
 		s := lanes[w]
-		first := task * queriesAtOnce
-		count := min(queriesAtOnce, n-first)
+		first := task * together
+		count := min(together, n-first)
 		s.start(queries[first*x.dim:][:count*x.dim], first, skip)
-		for c, chunk := range x.chunks {
-			s.chunk(c*rowsAtOnce, chunk)
-		}
+		x.sieve.Pass(s.queries[:count*x.width], s.limits, s.add)
 		for i := range count {
-			s.decide(&s.lists[i], near.Index[(first+i)*k:][:k], near.Distance[(first+i)*k:][:k])
+			s.decide(i, near.Index[(first+i)*k:][:k], near.Distance[(first+i)*k:][:k])
 		}
 	})
 	return near, ctx.Err()
@@ -149,20 +142,19 @@ type shortlist struct {
 	query      []float64
 	norm       float64 // ‖q‖² of the centred, scaled query
 	skip       int32
-	limit      float32 // no row with a greater bound is among the k nearest
 	candidates []candidate
 	room       int // candidates at which the list is thinned
 }
 
 // shortlister is one goroutine's memory.
 type shortlister struct {
-	rows     *Rows
-	k        int
-	lists    []shortlist
-	queries  []float32 // (len(lists), width)
-	products []float32
-	upper    []float64
-	found    []neighbour64
+	rows    *Rows
+	k       int
+	lists   []shortlist
+	queries []float32 // (len(lists), width): -2q
+	limits  []float32 // of each query: no row with a greater bound is among the k nearest
+	upper   []float64
+	found   []neighbour64
 }
 
 type neighbour64 struct {
@@ -170,30 +162,29 @@ type neighbour64 struct {
 	index   int32
 }
 
-func newShortlister(x *Rows, k int) *shortlister {
+func newShortlister(x *Rows, k, queries int) *shortlister {
 	return &shortlister{
-		rows: x, k: k, lists: make([]shortlist, queriesAtOnce),
-		queries: kernel.Aligned(queriesAtOnce * x.width), products: kernel.Aligned(queriesAtOnce * rowsAtOnce),
+		rows: x, k: k, lists: make([]shortlist, queries), queries: kernel.Aligned(queries * x.width), limits: make([]float32, queries),
 	}
 }
 
 func (s *shortlister) start(queries []float64, first int, skip func(int) int) {
 	x := s.rows
 	s.lists = s.lists[:len(queries)/x.dim]
+	s.limits = s.limits[:len(s.lists)]
 	for i := range s.lists {
 		l := &s.lists[i]
 		*l = shortlist{
-			query: queries[i*x.dim:][:x.dim], skip: int32(skip(first + i)), limit: float32(math.Inf(1)),
-			candidates: l.candidates[:0], room: max(l.room, 4*s.k+32),
+			query: queries[i*x.dim:][:x.dim], skip: int32(skip(first + i)),
+			candidates: l.candidates[:0], room: max(l.room, 2*s.k+16),
 		}
+		s.limits[i] = float32(math.Inf(1))
 		to := s.queries[i*x.width:][:x.width]
 		for j, v := range l.query {
 			v = (v - x.centre[j]) * x.scale
 			l.norm += v * v
 			to[j] = float32(-2 * v)
 		}
-		to[x.dim] = 1
-		clear(to[x.dim+1:])
 		if !(l.norm < farAway*farAway) {
 			clear(to)
 			l.norm = math.Inf(1) // every row is a candidate
@@ -201,43 +192,15 @@ func (s *shortlister) start(queries []float64, first int, skip func(int) int) {
 	}
 }
 
-// chunk shortlists the rows of a chunk, the first of which has the given index.
-func (s *shortlister) chunk(first int, columns []float32) {
-	x := s.rows
-	count := len(columns) / x.width
-	c := s.products[:len(s.lists)*count]
-	kernel.MatMul(1, c, kernel.Matrix{Data: s.queries[:len(s.lists)*x.width], Rows: len(s.lists), Cols: x.width},
-		kernel.Matrix{Data: columns, Rows: x.width, Cols: count}, false)
-	for i := range s.lists {
-		l := &s.lists[i]
-		bounds := c[i*count:][:count]
-		limit, j := l.limit, 0
-		for ; j+8 <= count; j += 8 {
-			b := bounds[j : j+8 : j+8]
-			if b[0] <= limit || b[1] <= limit || b[2] <= limit || b[3] <= limit || b[4] <= limit || b[5] <= limit || b[6] <= limit || b[7] <= limit {
-				for o, v := range b {
-					if v <= l.limit {
-						s.add(l, candidate{v, int32(first + j + o)})
-					}
-				}
-				limit = l.limit
-			}
-		}
-		for ; j < count; j++ {
-			if bounds[j] <= l.limit {
-				s.add(l, candidate{bounds[j], int32(first + j)})
-			}
-		}
-	}
-}
-
-func (s *shortlister) add(l *shortlist, c candidate) {
-	if c.index == l.skip {
+// add takes a row whose bound is at most the query's limit.
+func (s *shortlister) add(query, row int, bound float32) {
+	l := &s.lists[query]
+	if int32(row) == l.skip {
 		return
 	}
-	l.candidates = append(l.candidates, c)
+	l.candidates = append(l.candidates, candidate{bound, int32(row)})
 	if len(l.candidates) >= l.room {
-		s.thin(l)
+		s.thin(query)
 		if len(l.candidates) > l.room/2 { // ties and clusters: rounding cannot tell them apart
 			l.room *= 2
 		}
@@ -245,8 +208,8 @@ func (s *shortlister) add(l *shortlist, c candidate) {
 }
 
 // thin lowers the limit to the k-th smallest upper bound, and drops what is above it.
-func (s *shortlister) thin(l *shortlist) {
-	x := s.rows
+func (s *shortlister) thin(query int) {
+	x, l := s.rows, &s.lists[query]
 	if math.IsInf(l.norm, 1) || len(l.candidates) < s.k {
 		return
 	}
@@ -255,10 +218,11 @@ func (s *shortlister) thin(l *shortlist) {
 		s.upper = append(s.upper, float64(c.bound)+2*x.slack*x.norms[c.index])
 	}
 	least := selectKth(s.upper, s.k-1) + 2*x.slack*l.norm
-	l.limit = math.Nextafter32(float32(least), float32(math.Inf(1)))
+	limit := math.Nextafter32(float32(least), float32(math.Inf(1)))
+	s.limits[query] = limit
 	kept := l.candidates[:0]
 	for _, c := range l.candidates {
-		if c.bound <= l.limit {
+		if c.bound <= limit {
 			kept = append(kept, c)
 		}
 	}
@@ -266,8 +230,9 @@ func (s *shortlister) thin(l *shortlist) {
 }
 
 // decide compares the candidates by direct subtraction.
-func (s *shortlister) decide(l *shortlist, index []int32, distance []float64) {
-	s.thin(l)
+func (s *shortlister) decide(query int, index []int32, distance []float64) {
+	s.thin(query)
+	l := &s.lists[query]
 	s.found = s.found[:0]
 	for _, c := range l.candidates {
 		s.found = append(s.found, neighbour64{squared(l.query, s.rows.row(int(c.index))), c.index})

@@ -17,6 +17,7 @@ import (
 
 //go:generate sh -c "cd gen && go run . -part tiles -out ../tiles_amd64.s"
 //go:generate sh -c "cd gen && go run . -part vectors -out ../vectors_amd64.s"
+//go:generate sh -c "cd gen && go run . -part search -out ../search_amd64.s"
 //go:generate sh -c "cd gen && go run . -part winograd -out ../winograd_amd64.s"
 //go:generate sh -c "cd gen && go run . -part int8 -out ../int8_amd64.s"
 
@@ -69,6 +70,9 @@ type set struct {
 	gate      func(dst, x, y *float32, n int, t, lo, hi float32)
 	moments   func(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)
 	copyRows  func(dst, src *float32, offsets *int64, steps, pitch, n int)
+
+	atMost   func(values, limits *float32, rows int) uint64
+	expMinus func(dst, x *float32, n int)
 
 	winogradIn, winogradOut func(*winogradArgs)
 }
