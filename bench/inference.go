@@ -58,8 +58,12 @@ func inference(args []string) error {
 	runs := fl.Int("runs", 3, "runs a turn")
 	asJSON := fl.Bool("json", false, "print one JSON object a line")
 	only := fl.String("only", "", "works to run whose names contain this")
+	layers := fl.Bool("layers", false, "print what each layer of Blemish's networks takes, and no peer")
 	if err := fl.Parse(args); err != nil {
 		return err
+	}
+	if *layers {
+		return printLayers(*only)
 	}
 	peer, err := startPeer(*python, "inference.py")
 	if err != nil {
@@ -118,55 +122,71 @@ func middle(v []float64) float64 {
 func own(work string) (func(threads int), error) {
 	ctx := context.Background()
 	rng := rand.New(rand.NewPCG(1, 0))
-	normal := func(shape ...int) *tensor.Tensor {
-		t := tensor.New(shape...)
-		for i := range t.Data {
-			t.Data[i] = float32(rng.NormFloat64())
-		}
-		return t
-	}
 	if work == "nearest" {
-		index, queries := knn.NewIndex(normal(16384, 384).Data, 384), normal(1024, 384)
+		index, queries := knn.NewIndex(normal(rng, 16384, 384).Data, 384), normal(rng, 1024, 384)
 		return func(threads int) {
 			if _, err := index.Nearest(ctx, queries.Data, threads); err != nil {
 				panic(err)
 			}
 		}, nil
 	}
+	n, x, err := ownNetwork(work)
+	if err != nil {
+		return nil, err
+	}
+	return func(threads int) {
+		if _, err := n.Run(ctx, x, threads); err != nil {
+			panic(err)
+		}
+	}, nil
+}
+
+// normal is a tensor of random numbers.
+func normal(rng *rand.Rand, shape ...int) *tensor.Tensor {
+	t := tensor.New(shape...)
+	for i := range t.Data {
+		t.Data[i] = float32(rng.NormFloat64())
+	}
+	return t
+}
+
+// ownNetwork is a work's network and its input.
+func ownNetwork(work string) (*infer.Network, *tensor.Tensor, error) {
+	rng := rand.New(rand.NewPCG(1, 0))
 	g, x := (*infer.Graph)(nil), (*tensor.Tensor)(nil)
 	if size, ok := strings.CutPrefix(work, "conv "); ok {
 		c, s, _ := strings.Cut(size, "@")
 		channels, err := strconv.Atoi(c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		side, err := strconv.Atoi(s)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var in infer.Value
 		g, in = infer.NewGraph(channels)
 		g.Tap("out", g.Conv(in, infer.Conv{Name: "conv", Out: channels, Kernel: 3, Pad: 1, Bias: infer.WithBias}))
-		x = normal(1, channels, side, side)
+		x = normal(rng, 1, channels, side, side)
 	} else {
 		spec, err := backbone.Lookup(work)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		g, x = spec.Graph(), normal(1, 3, 224, 224)
+		g, x = spec.Graph(), normal(rng, 1, 3, 224, 224)
 		if work == "vgg16" {
-			x = normal(8, 3, 64, 64)
+			x = normal(rng, 8, 3, 64, 64)
 		}
 	}
 	taps := g.Taps()
 	last := []string{taps[len(taps)-1].Name}
 	params, err := g.Params(last)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	weights := map[string]*tensor.Tensor{}
 	for _, p := range params {
-		t := normal(p.Shape...)
+		t := normal(rng, p.Shape...)
 		scale := float32(1)
 		if len(p.Shape) == 4 {
 			scale = float32(math.Sqrt(2 / float64(p.Shape[1]*p.Shape[2]*p.Shape[3])))
@@ -180,14 +200,39 @@ func own(work string) (func(threads int), error) {
 		weights[p.Name] = t
 	}
 	n, err := infer.Compile(g, func(name string) (*tensor.Tensor, error) { return weights[name], nil }, last)
-	if err != nil {
-		return nil, err
-	}
-	return func(threads int) {
-		if _, err := n.Run(ctx, x, threads); err != nil {
-			panic(err)
+	return n, x, err
+}
+
+// printLayers prints the times of each layer, on one thread and two.
+func printLayers(only string) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, c := range contests {
+		if !strings.Contains(c.Work, only) || c.Work == "nearest" {
+			continue
 		}
-	}, nil
+		n, x, err := ownNetwork(c.Work)
+		if err != nil {
+			return err
+		}
+		x = tensor.From(x.Item(0).Data, append([]int{1}, x.Shape[1:]...)...)
+		one, err := n.Profile(x, 1, 15)
+		if err != nil {
+			return err
+		}
+		two, err := n.Profile(x, 2, 15)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s\tms\tGFLOP/s\tms, 2 threads\tGFLOP/s\n", c.Work)
+		var sums [2]float64
+		for i, l := range one {
+			fmt.Fprintf(w, "%s\t%.3f\t%.1f\t%.3f\t%.1f\n", l.Layer, 1e3*l.Seconds, l.Flops/l.Seconds/1e9, 1e3*two[i].Seconds, l.Flops/two[i].Seconds/1e9)
+			sums[0] += l.Seconds
+			sums[1] += two[i].Seconds
+		}
+		fmt.Fprintf(w, "sum\t%.3f\t\t%.3f\t\n", 1e3*sums[0], 1e3*sums[1])
+	}
+	return w.Flush()
 }
 
 // peer is a process that answers lines of JSON.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/internal/kernel"
@@ -19,7 +20,8 @@ type layer struct {
 	residual Value // none where negative
 	out      Value
 	lo, hi   float32
-	run      func(workers int, s kernel.Step)
+	act      kernel.Act
+	prepare  func(kernel.Layer) kernel.Job
 	lanes    int // of the input
 }
 
@@ -30,9 +32,11 @@ type Network struct {
 	graph  *Graph
 	layers []layer
 	taps   []Value
-	border int   // of every value but the input
 	last   []int // the last layer that reads each value
 	arenas arenas
+
+	mu    sync.Mutex
+	plans map[size]*plan
 }
 
 // Compile reads the weights that the named taps need and packs them. Errors name the parameter, and both shapes where they differ.
@@ -63,29 +67,11 @@ func Compile(g *Graph, weights func(name string) (*tensor.Tensor, error), taps [
 		if l.residual != none {
 			n.last[l.residual] = i
 		}
-		if l.in != 0 {
-			n.border = max(n.border, l.reach())
-		}
 	}
 	for _, v := range n.taps {
 		n.last[v] = len(n.layers)
 	}
 	return n, nil
-}
-
-// reach bounds the pixels outside the input that a window sees, on any side.
-func (l layer) reach() int {
-	k, pad := l.node.conv.Kernel, l.node.conv.Pad
-	if l.kind == maxPool {
-		return 0 // it skips what is outside
-	}
-	if l.kind != conv {
-		return 0
-	}
-	if pad == Same {
-		return (k - 1) * l.node.conv.Dilation
-	}
-	return int(pad)
 }
 
 type compiler struct {
@@ -146,11 +132,11 @@ func (c *compiler) compile(v Value) error {
 		}
 	case maxPool:
 		k := kernel.TapSpec{Channels: n.channels, Kernel: n.pool.Kernel, Stride: n.pool.Stride, Dilation: 1}
-		l.run = func(workers int, s kernel.Step) { kernel.MaxPool(workers, k, s) }
+		l.prepare = func(x kernel.Layer) kernel.Job { return kernel.PrepareMaxPool(k, x) }
 	case add:
-		l.residual, l.run = n.in[1], kernel.Add
+		l.residual, l.prepare = n.in[1], kernel.PrepareAdd
 	case clamp:
-		l.lo, l.hi, l.run = n.lo, n.hi, kernel.Clamp
+		l.lo, l.hi, l.prepare = n.lo, n.hi, kernel.PrepareAct
 	case batchNorm:
 		return &fault.UnsupportedError{What: fmt.Sprintf("batch norm %s, which follows no convolution of its own", n.name)}
 	}
@@ -199,9 +185,9 @@ func (l *layer) pack(in int, weight []float64, bias []float64) error {
 	switch {
 	case c.Groups == 1:
 		k := kernel.NewConv(kernel.ConvSpec{In: in, Out: c.Out, Kernel: c.Kernel, Stride: c.Stride, Dilation: c.Dilation}, w, b)
-		l.run, l.lanes = k.Run, k.Lanes()
+		l.prepare, l.lanes = k.Prepare, k.Lanes()
 	case c.Groups == in && c.Out == in:
-		l.run = kernel.NewDepthwise(kernel.TapSpec{Channels: in, Kernel: c.Kernel, Stride: c.Stride, Dilation: c.Dilation}, w, b).Run
+		l.prepare = kernel.NewDepthwise(kernel.TapSpec{Channels: in, Kernel: c.Kernel, Stride: c.Stride, Dilation: c.Dilation}, w, b).Prepare
 	default:
 		return &fault.UnsupportedError{What: fmt.Sprintf("convolution %s in %d groups of %d channels", c.Name, c.Groups, in)}
 	}

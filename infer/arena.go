@@ -1,0 +1,109 @@
+package infer
+
+import (
+	"context"
+	"runtime"
+	"sync"
+
+	"github.com/blemish/blemish/internal/kernel"
+)
+
+// arena is what one caller computes in: the values of a plan, and its team.
+type arena struct {
+	plan    *plan
+	memory  []float32
+	values  []kernel.Activation
+	io      []kernel.Values // of each layer
+	workers []kernel.Worker
+	team    team
+
+	picture []float32
+	results [][]float32 // where the taps go
+}
+
+// lay makes the arena one for p.
+func (a *arena) lay(p *plan) {
+	n := p.network
+	if len(a.memory) < p.size {
+		a.memory = kernel.Aligned(p.size)
+	}
+	a.plan, a.values = p, make([]kernel.Activation, len(p.values))
+	for v, x := range p.values {
+		if x.C > 0 {
+			x.Data = a.memory[p.offset[v]:][:x.Size()]
+			a.values[v] = x
+		}
+	}
+	a.io = make([]kernel.Values, len(n.layers))
+	for i, l := range n.layers {
+		io := kernel.Values{Out: &a.values[l.out], In: &a.values[l.in]}
+		if l.residual != none {
+			io.Residual = &a.values[l.residual]
+		}
+		if shared := p.jobs[i].Shared(); shared > 0 {
+			io.Scratch = a.memory[p.scratch[i]:][:shared]
+		}
+		a.io[i] = io
+	}
+	a.workers = nil
+	a.results = make([][]float32, len(n.taps))
+	a.team.phases, a.team.do = p.phases, a.do
+}
+
+func (a *arena) run(ctx context.Context, workers int) error {
+	for len(a.workers) < workers {
+		a.workers = append(a.workers, kernel.Worker{Scratch: kernel.Aligned(a.plan.own)})
+	}
+	a.team.start(workers - 1)
+	defer a.team.stop()
+	for i := range a.team.phases {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		a.team.run(i)
+	}
+	return nil
+}
+
+// do computes one item of a phase.
+func (a *arena) do(worker int, p phase, item int) {
+	switch p.layer {
+	case loads:
+		a.values[0].LoadRows(a.picture, item*loadRows, min((item+1)*loadRows, a.values[0].H))
+	case stores:
+		a.values[a.plan.network.taps[p.part]].StoreBlock(a.results[p.part], item)
+	default:
+		a.plan.jobs[p.layer].Do(&a.io[p.layer], &a.workers[worker], p.part, item)
+	}
+}
+
+// arenas keeps what finished runs computed in for the next ones.
+type arenas struct {
+	mu   sync.Mutex
+	free []*arena // the last one was given back last
+}
+
+func (s *arenas) take(p *plan) *arena {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.free) - 1; i >= 0; i-- {
+		if a := s.free[i]; a.plan == p {
+			s.free = append(s.free[:i], s.free[i+1:]...)
+			return a
+		}
+	}
+	a := new(arena)
+	a.lay(p)
+	return a
+}
+
+func (s *arenas) give(a *arena) {
+	a.picture = nil
+	clear(a.results)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, a)
+	if most := runtime.GOMAXPROCS(0) + 1; len(s.free) > most { // other sizes, or more callers than there will be again
+		s.free = append(s.free[:0], s.free[1:]...)
+	}
+}

@@ -1,0 +1,148 @@
+package kernel
+
+// Job is a layer made ready for values of given shapes: phases one after another, each of items that may run in any order, and at once,
+// with the same results. Nothing is allocated when an item runs.
+type Job interface {
+	// Phases lists the number of items of each.
+	Phases() []int
+	// Shared is the number of floats that Values.Scratch needs, Own that of Worker.Scratch.
+	Shared() int
+	Own() int
+	Do(v *Values, w *Worker, phase, item int)
+}
+
+// Layer says for what shapes a job is, and what is done to each result before it is written. Its activations have no Data.
+type Layer struct {
+	Out, In Activation
+	Pad     [2]int // zeros above and to the left; those below and to the right follow from Out's size
+	Lo, Hi  float32
+	Act     Act // after the residual is added, and before clamping
+}
+
+// Values are what a job reads and writes.
+type Values struct {
+	Out, In  *Activation
+	Residual *Activation // added before activation and clamping; nil for none; of Out's shape and border
+	Scratch  []float32   // shared by all who run the job
+}
+
+// Worker is what one goroutine needs to run jobs.
+type Worker struct {
+	Scratch  []float32
+	tile     tileArgs
+	taps     tapArgs
+	winograd winogradOwn
+	offsets  []int64
+}
+
+// job is what all have in common.
+type job struct {
+	phases      []int
+	shared, own int
+}
+
+func (j *job) Phases() []int { return j.phases }
+func (j *job) Shared() int   { return j.shared }
+func (j *job) Own() int      { return j.own }
+
+// balanced is how many items a phase is cut into where it can be: enough for some workers to end at about the same time.
+const balanced = 16
+
+// clearRows zeroes the border beside rows y0..y1 of a block, above the first row and below the last one.
+func (a *Activation) clearRows(block, y0, y1 int) {
+	if a.Border == 0 {
+		return
+	}
+	p := a.Data[block*a.plane():][:a.plane()]
+	edge, side := a.Border*a.pitch(), a.Border*a.Lanes
+	if y0 == 0 {
+		clear(p[:edge])
+	}
+	if y1 == a.H {
+		clear(p[len(p)-edge:])
+	}
+	for y := y0; y < y1; y++ {
+		row := p[edge+y*a.pitch():][:a.pitch()]
+		clear(row[:side])
+		clear(row[len(row)-side:])
+	}
+}
+
+// row is a row of a block, without its border.
+func (a *Activation) row(block, y int) []float32 {
+	return a.Data[a.at(block, y, 0):][:a.W*a.Lanes]
+}
+
+// placed is a tile of a row: its first pixel and how to compute it.
+type placed struct {
+	x    int
+	tile tileFunc
+}
+
+// cover lays tiles over a row of n pixels, at the least cost; the last tiles may overlap.
+func (s *set) cover(n int) []placed {
+	const latency = 4.0 // multiply-adds of one chain cannot follow one another faster: narrow tiles take as long as one of 4 pixels
+	best, last := make([]float64, n+1), make([]int, n+1)
+	for m := 1; m <= n; m++ {
+		for i, t := range s.tiles {
+			if t.pixels > n {
+				break
+			}
+			cost := best[max(0, m-t.pixels)] + max(float64(t.pixels), latency) + 0.25
+			if last[m] < 0 || best[m] == 0 || cost < best[m] {
+				best[m], last[m] = cost, i
+			}
+		}
+	}
+	var out []placed
+	for m := n; m > 0; {
+		t := s.tiles[last[m]]
+		out = append(out, placed{max(0, m-t.pixels), t})
+		m -= t.pixels
+	}
+	return out
+}
+
+// LoadRows fills rows y0..y1 from one picture (C,H,W), and the border beside them.
+func (a *Activation) LoadRows(src []float32, y0, y1 int) {
+	for b := range a.Blocks() {
+		a.clearRows(b, y0, y1)
+		c0 := b * a.Lanes
+		channels := min(a.Lanes, a.C-c0)
+		for y := y0; y < y1; y++ {
+			row := a.row(b, y)
+			if channels == 3 && a.Lanes == InputLanes {
+				red, green, blue := src[y*a.W:][:a.W], src[(a.H+y)*a.W:][:a.W], src[(2*a.H+y)*a.W:][:a.W]
+				for x, v := range red {
+					p := row[4*x:][:4]
+					p[0], p[1], p[2], p[3] = v, green[x], blue[x], 0
+				}
+				continue
+			}
+			if channels < a.Lanes {
+				clear(row)
+			}
+			for c := range channels {
+				in := src[((c0+c)*a.H+y)*a.W:][:a.W]
+				for x, v := range in {
+					row[x*a.Lanes+c] = v
+				}
+			}
+		}
+	}
+}
+
+// StoreBlock writes the channels of a block to their place in one picture (C,H,W).
+func (a *Activation) StoreBlock(dst []float32, b int) {
+	c0 := b * a.Lanes
+	channels := min(a.Lanes, a.C-c0)
+	for y := range a.H {
+		row := a.row(b, y)
+		for c := range channels {
+			out := dst[((c0+c)*a.H+y)*a.W:][:a.W]
+			for x := range out {
+				out[x] = row[x*a.Lanes+c]
+			}
+		}
+	}
+}
