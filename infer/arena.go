@@ -77,13 +77,13 @@ func (a *arena) do(worker int, p phase, item int) {
 	}
 }
 
-// arenas keeps what finished runs computed in for the next ones.
-type arenas struct {
+// idle keeps what finished runs computed in for the next ones.
+type idle struct {
 	mu   sync.Mutex
 	free []*arena // the last one was given back last
 }
 
-func (s *arenas) take(p *plan) *arena {
+func (s *idle) take(p *plan) *arena {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.free) - 1; i >= 0; i-- {
@@ -97,7 +97,7 @@ func (s *arenas) take(p *plan) *arena {
 	return a
 }
 
-func (s *arenas) give(a *arena) {
+func (s *idle) give(a *arena) {
 	a.picture = nil
 	clear(a.results)
 	s.mu.Lock()

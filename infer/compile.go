@@ -33,7 +33,7 @@ type Network struct {
 	layers []layer
 	taps   []Value
 	last   []int // the last layer that reads each value
-	arenas arenas
+	idle   idle
 
 	mu    sync.Mutex
 	plans map[size]*plan

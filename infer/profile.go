@@ -31,7 +31,7 @@ func (n *Network) Profile(batch *tensor.Tensor, workers, runs int) ([]LayerTime,
 		if err := n.runOne(context.Background(), p, batch, out, 0, workers); err != nil { // and as warm as in a row of runs
 			return nil, err
 		}
-		a := n.arenas.take(p)
+		a := n.idle.take(p)
 		a.picture = batch.Data
 		for i := range out {
 			a.results[i] = out[i].Data
@@ -44,7 +44,7 @@ func (n *Network) Profile(batch *tensor.Tensor, workers, runs int) ([]LayerTime,
 			spent[(ph.layer+len(times))%len(times)] += time.Since(start).Seconds()
 		}
 		a.team.stop()
-		n.arenas.give(a)
+		n.idle.give(a)
 		for i, s := range spent {
 			times[i] = append(times[i], s)
 		}

@@ -54,8 +54,8 @@ func (n *Network) runBatch(ctx context.Context, p *plan, batch *tensor.Tensor, o
 
 // runOne computes picture i of a batch.
 func (n *Network) runOne(ctx context.Context, p *plan, batch *tensor.Tensor, out []*tensor.Tensor, i, workers int) error {
-	a := n.arenas.take(p)
-	defer n.arenas.give(a)
+	a := n.idle.take(p)
+	defer n.idle.give(a)
 	volume := tensor.Volume(batch.Shape[1:])
 	a.picture = batch.Data[i*volume : (i+1)*volume]
 	for t, v := range n.taps {
