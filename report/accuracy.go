@@ -35,7 +35,9 @@ func AccuracyCurve(history []blemish.Epoch) (*Chart, error) {
 	p.Legend.Add("validation", b)
 	p.Legend.Top = false
 	p.X.Min, p.X.Max = 1, float64(max(2, len(history)))
-	p.Y.Max, p.Y.Min = 100, float64(int(max(0, lowest-5))/5*5)
+	below := max(5, 0.3*(100-lowest)) // place for the legend
+	p.Y.Max, p.Y.Min = 100, float64(int(max(0, lowest-below))/5*5)
+	p.Y.Tick.Marker = percents(p.Y.Min)
 	step := max(1, (len(history)+4)/5)
 	ticks := plot.ConstantTicks{}
 	for e := 1; e <= len(history); e += step {
@@ -49,6 +51,21 @@ func AccuracyCurve(history []blemish.Epoch) (*Chart, error) {
 			100*history[0].Train, 100*last.Train, 100*history[0].Valid, 100*last.Valid),
 		plot: p,
 	}, nil
+}
+
+// percents are at most six ticks from lowest, a multiple of 5, to 100.
+func percents(lowest float64) plot.ConstantTicks {
+	step := 5.0
+	for _, s := range []float64{10, 20, 25} {
+		if (100-lowest)/step > 5 {
+			step = s
+		}
+	}
+	var ticks plot.ConstantTicks
+	for v := 100.0; v >= lowest; v -= step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprint(v)})
+	}
+	return ticks
 }
 
 // WriteClasses writes how often a classifier was right, and its confusion matrix, as text: a row for the truth, a column for the verdict.

@@ -77,7 +77,7 @@ func ClassMatrix(c blemish.ClassEvaluation, show Cells) (*Chart, error) {
 	p.Y.Tick.Label.Rotation = 1.5707963267948966
 	p.Y.Tick.Label.XAlign, p.Y.Tick.Label.YAlign = text.XCenter, text.YBottom
 	return &Chart{
-		Title: "Classes",
+		Title: map[Cells]string{CellCounts: "Classes, pictures", CellFractions: "Classes, shares", CellBoth: "Classes"}[show],
 		Text:  fmt.Sprintf("Confusion matrix of %d classes: accuracy %.2f %%, balanced accuracy %.2f %%.", n, 100*c.Accuracy, 100*c.BalancedAccuracy),
 		plot:  p,
 	}, nil

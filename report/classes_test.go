@@ -94,6 +94,11 @@ func TestAccuracyCurveSaysWhereItEnds(t *testing.T) {
 	if svg := svgOf(t, chart); !strings.Contains(svg, "validation") || !strings.Contains(svg, "training") {
 		t.Error("no legend")
 	}
+	for lowest, want := range map[float64]int{95: 2, 75: 6, 70: 4, 50: 6, 45: 3, 0: 6} {
+		if ticks := percents(lowest); len(ticks) != want || ticks[0].Label != "100" {
+			t.Errorf("from %v: %d ticks %v, want %d", lowest, len(ticks), ticks, want)
+		}
+	}
 	if _, err := AccuracyCurve(nil); err == nil {
 		t.Error("no epochs are accepted")
 	}
@@ -131,5 +136,83 @@ func TestSamplesAreUnnormalisedAndTitled(t *testing.T) {
 	}
 	if err := WriteSamples(&out, "x.tga", samples); err == nil {
 		t.Error("an unknown format is accepted")
+	}
+}
+
+// classified is a section of a classifier with two epochs behind it and two samples.
+func classified(t *testing.T) Section {
+	s := madeUp(t, "walls", 1, 64, 4)
+	s.Galleries, s.Evaluation.Pictures[0].Class = nil, "stain"
+	for i := range s.Evaluation.Pictures {
+		p := &s.Evaluation.Pictures[i]
+		p.Score = min(max(p.Score/5, 0), 1) // a probability
+	}
+	s.Evaluation.Class = &blemish.ClassEvaluation{Classes: []string{"good", "stain"}, Confusion: [][]int{{17, 3}, {1, 4}}, Accuracy: 0.84}
+	s.History = []blemish.Epoch{{Train: 0.7913, Valid: 0.7621}, {Train: 0.9951, Valid: 0.9806}}
+	small, tall := image.NewRGBA(image.Rect(0, 0, 8, 8)), image.NewGray(image.Rect(3, 5, 203, 805))
+	s.Samples = []Sample{{small, "stain", "stain"}, {tall, "good", "<stain>"}}
+	return s
+}
+
+func TestPageOfAClassifierShowsHowItLearnedAndSamples(t *testing.T) {
+	section := classified(t)
+	page := writeHTML(t, Report{Sections: []Section{section}})
+	if err := wellFormed(page); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{
+		"<figcaption>Accuracy</figcaption>", "training from 79.13 % to 99.51 %", "<figcaption>Classes, pictures</figcaption>",
+		"<figcaption>Classes, shares</figcaption>", "<figcaption>Reliability, error ", "<figcaption>ROC, area ", `<span class="value">84.00 %</span>`,
+		`<figure class="right"><figcaption><span>P: stain</span><span>T: stain</span></figcaption>`,
+		`<figure class="wrong"><figcaption><span>P: good</span><span>T: &lt;stain&gt;</span></figcaption>`, `alt="Sample: predicted good, truly &lt;stain&gt;"`,
+		`width="8" height="8"`, `width="55" height="220"`, // never enlarged; the longer side of 800 pixels at most 220
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	section.Samples, section.History = nil, nil
+	page = writeHTML(t, Report{Sections: []Section{section}})
+	for _, bad := range []string{"Samples", "<figcaption>Accuracy</figcaption>"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%s without any", bad)
+		}
+	}
+	section.Samples = make([]Sample, GridRows*GridColumns+1)
+	if err := WriteHTML(&bytes.Buffer{}, Report{Sections: []Section{section}}); err == nil {
+		t.Error("sixteen samples are accepted")
+	}
+}
+
+func TestPlotsAreThePagesCharts(t *testing.T) {
+	plots, err := Plots(classified(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range plots {
+		names = append(names, p.Name)
+		if p.Chart == nil || p.Missing != "" {
+			t.Errorf("%s is missing: %s", p.Name, p.Missing)
+		}
+	}
+	want := "scores roc precision_recall verdicts classes_counts classes_shares reliability plot_acc_training_validation"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	plots, err = Plots(Section{Evaluation: &blemish.Evaluation{Pictures: []blemish.ScoredPicture{{Score: 1}}}})
+	if err != nil || len(plots) != 4 || plots[0].Chart == nil || plots[1].Missing == "" || plots[3].Missing != "The model has no threshold." {
+		t.Errorf("of one good picture: %+v, %v", plots, err)
+	}
+	if _, err := Plots(Section{}); err == nil {
+		t.Error("charts of no evaluation")
+	}
+}
+
+func TestCardSaysWhatAPictureWasTakenFor(t *testing.T) {
+	for _, c := range []struct{ kind, class, want string }{{"dent", "stain", "stain"}, {"dent", "dent", ""}, {"dent", "", ""}} {
+		if v := newCardView(&Card{Scored: blemish.ScoredPicture{Kind: c.kind, Class: c.class}}, nil); v.Called != c.want {
+			t.Errorf("%+v: taken for %q", c, v.Called)
+		}
 	}
 }

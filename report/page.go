@@ -2,7 +2,6 @@ package report
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"html/template"
 	"path"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/blemish/blemish"
-	"github.com/blemish/blemish/metric"
 )
 
 // pageView is what the template shows: every figure already formatted.
@@ -31,6 +29,7 @@ type sectionView struct {
 	Defects   []defectRow
 	Notes     []string
 	Charts    []chartView
+	Samples   []sampleView
 	Threshold string
 	Legend    *legendView
 	Galleries []galleryView
@@ -44,6 +43,15 @@ type chartView struct {
 	Title, Text string
 	SVG         template.HTML
 	Missing     string // why there is no drawing
+}
+
+// sampleView is a cell of the grid of samples.
+type sampleView struct {
+	Picture          template.HTMLAttr
+	Alt              string
+	Width, Height    int
+	Predicted, Truth string
+	Class            string // right or wrong
 }
 
 type galleryView struct {
@@ -91,6 +99,9 @@ func newSectionView(id string, s Section) (sectionView, error) {
 		{"false alarms", sum.FalseAlarms, "good pictures called anomalous"},
 		{"misses", sum.Misses, "defective pictures called good"},
 	}
+	if e.Class != nil {
+		v.Headline[1] = headline{"accuracy", fmt.Sprintf("%.2f %%", 100*e.Class.Accuracy), "pictures whose most probable class is their own"}
+	}
 	v.Image = []namedFigure{
 		{"AUROC", ratio(e.Image.AUROC), "area under the ROC curve"},
 		{"AP", ratio(e.Image.AP), "average precision"},
@@ -101,7 +112,7 @@ func newSectionView(id string, s Section) (sectionView, error) {
 	}
 	if e.Class != nil {
 		v.Image = append(v.Image,
-			namedFigure{"class accuracy", ratio(&e.Class.Accuracy), "share of pictures whose most probable class is their own"},
+			namedFigure{"class accuracy", ratio(&e.Class.Accuracy), "pictures whose most probable class is their own"},
 			namedFigure{"balanced", ratio(&e.Class.BalancedAccuracy), "mean of the classes' own accuracies"})
 	}
 	v.Pixel = []namedFigure{
@@ -112,7 +123,10 @@ func newSectionView(id string, s Section) (sectionView, error) {
 		{"AUPRO@0.05", ratio(e.Pixel.AUPRO05), "the same, up to 0.05"},
 	}
 	var err error
-	if v.Charts, err = chartViews(e); err != nil {
+	if v.Charts, err = chartViews(s); err != nil {
+		return v, err
+	}
+	if v.Samples, err = sampleViews(s.Samples); err != nil {
 		return v, err
 	}
 	for _, g := range s.Galleries {
@@ -128,56 +142,20 @@ func newSectionView(id string, s Section) (sectionView, error) {
 	return v, nil
 }
 
-func chartViews(e *blemish.Evaluation) ([]chartView, error) {
-	scores := ScoresOf(e)
+func chartViews(s Section) ([]chartView, error) {
+	plots, err := Plots(s)
+	if err != nil {
+		return nil, err
+	}
 	var views []chartView
-	for _, c := range []struct {
-		title string
-		make  func(Scores) (*Chart, error)
-	}{{"Scores", Histogram}, {"ROC", ROC}, {"Precision and recall", PR}} {
-		if len(scores.Values) == 0 {
-			views = append(views, chartView{Title: c.title, Missing: "No pictures."})
+	for _, p := range plots {
+		if p.Chart == nil {
+			views = append(views, chartView{Title: p.Title, Missing: p.Missing})
 			continue
 		}
-		chart, err := c.make(scores)
-		if errors.Is(err, metric.ErrOneClass) {
-			views = append(views, chartView{Title: c.title, Missing: "Needs good and defective pictures."})
-			continue
-		}
+		view, err := newChartView(p.Chart)
 		if err != nil {
-			return nil, fmt.Errorf("chart %q: %w", c.title, err)
-		}
-		view, err := newChartView(chart)
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, view)
-	}
-	if e.Threshold == nil {
-		return append(views, chartView{Title: "Verdicts", Missing: "The model has no threshold."}), nil
-	}
-	view, err := newChartView(ConfusionMatrix(e.Counts))
-	if err != nil || e.Class == nil {
-		return append(views, view), err
-	}
-	more, err := classViews(e, scores)
-	return append(append(views, view), more...), err
-}
-
-// classViews are the charts of a classifier alone.
-func classViews(e *blemish.Evaluation, scores Scores) (views []chartView, err error) {
-	matrix, err := ClassMatrix(*e.Class, CellBoth)
-	if err != nil {
-		return nil, err
-	}
-	reliability, err := ReliabilityDiagram(scores)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range []*Chart{matrix, reliability} {
-		view, err := newChartView(c)
-		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("chart %q: %w", p.Title, err)
 		}
 		views = append(views, view)
 	}
@@ -240,7 +218,7 @@ func newLegendView(s Scale) *legendView {
 
 type cardView struct {
 	Class, Verdict string
-	Kind           string
+	Kind, Called   string // Called is a classifier's verdict where it is not Kind
 	Score, PValue  string
 	Name, Path     string
 	Picture, Heat  template.HTMLAttr // src attributes; "" where not drawn
@@ -255,6 +233,9 @@ func newCardView(c *Card, threshold *float64) cardView {
 	v := cardView{
 		Kind: p.Kind, Score: figure(p.Score), PValue: pValue(p.PValue),
 		Name: shortName(p.Path), Path: p.Path, Width: c.w, Height: c.h, Truth: c.truth, Found: c.found,
+	}
+	if p.Class != p.Kind {
+		v.Called = p.Class
 	}
 	switch {
 	case threshold == nil && p.Defective:

@@ -24,7 +24,9 @@ type Report struct {
 type Section struct {
 	Name       string
 	Evaluation *blemish.Evaluation
-	Galleries  []Gallery // pictures to look at; see Choose
+	Galleries  []Gallery       // pictures to look at; see Choose
+	History    []blemish.Epoch // of a classifier's training, for its accuracy curve
+	Samples    []Sample        // up to fifteen pictures, for a classifier's grid
 }
 
 //go:embed page.html page.css

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"io"
 	"math"
 	"path"
@@ -15,7 +16,7 @@ import (
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
+	vgdraw "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
@@ -72,7 +73,7 @@ func WriteSamples(w io.Writer, name string, samples []Sample) error {
 	default:
 		return &fault.UnsupportedError{What: fmt.Sprintf("chart format %q of %q", ext, name), Hint: "use .svg, .png or .pdf"}
 	}
-	page := draw.New(canvas)
+	page := vgdraw.New(canvas)
 	page.SetColor(color.White)
 	page.Fill(page.Rectangle.Path())
 	style := text.Style{
@@ -104,6 +105,39 @@ func WriteSamples(w io.Writer, name string, samples []Sample) error {
 	_, err := w.Write(undated(out.Bytes()))
 	return err
 }
+
+// sampleViews are the page's grid of samples.
+func sampleViews(samples []Sample) ([]sampleView, error) {
+	if len(samples) > GridRows*GridColumns {
+		return nil, fmt.Errorf("%d samples: a grid has place for up to %d", len(samples), GridRows*GridColumns)
+	}
+	var views []sampleView
+	for _, s := range samples {
+		b := s.Picture.Bounds()
+		if b.Empty() {
+			return nil, errors.New("a sample's picture has no pixels")
+		}
+		plain := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+		draw.Draw(plain, plain.Rect, s.Picture, b.Min, draw.Src)
+		w, h := displaySize(b.Dx(), b.Dy(), sampleSide)
+		jpeg, err := encodeJPEG(shrinkImage(plain, w, h))
+		if err != nil {
+			return nil, err
+		}
+		v := sampleView{
+			Picture: source(jpeg), Width: w, Height: h, Predicted: s.Predicted, Truth: s.Truth, Class: "right",
+			Alt: fmt.Sprintf("Sample: predicted %s, truly %s", s.Predicted, s.Truth),
+		}
+		if s.Predicted != s.Truth {
+			v.Class = "wrong"
+		}
+		views = append(views, v)
+	}
+	return views, nil
+}
+
+// sampleSide is the most pixels of a sample on the page: enough for a sharp screen.
+const sampleSide = 220
 
 // short fits a class name above a picture.
 func short(name string) string { return elide(printable(name), 18) }

@@ -303,21 +303,11 @@ func (f *trainFlags) runClassifier(ctx context.Context, c console, dir string) e
 	return writeSamples(ctx, f.classifier.grid, model, files(classes.Test), evaluation)
 }
 
-// writeSamples draws the first fifteen pictures, spread over the set, as the network sees them.
+// writeSamples draws a grid of pictures with prediction and truth.
 func writeSamples(ctx context.Context, file string, model *blemish.Model, source blemish.Source, e *blemish.Evaluation) error {
-	var samples []report.Sample
-	n := min(report.GridRows*report.GridColumns, len(e.Pictures))
-	for i := range n {
-		at := i * len(e.Pictures) / n
-		p, err := source.Picture(ctx, at)
-		if err != nil {
-			return err
-		}
-		x, _, err := model.Info().Preprocess.Apply(p.Image)
-		if err != nil {
-			return err
-		}
-		samples = append(samples, report.Sample{Picture: report.Unnormalised(x, model.Info().Preprocess), Predicted: e.Pictures[at].Class, Truth: e.Pictures[at].Kind})
+	samples, err := chooseSamples(ctx, model, source, e)
+	if err != nil {
+		return err
 	}
 	return checkpoint.WriteFileAtomic(file, func(w io.Writer) error { return report.WriteSamples(w, file, samples) })
 }

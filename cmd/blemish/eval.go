@@ -15,8 +15,8 @@ import (
 
 type evalFlags struct {
 	runFlags
-	report, cleanClass string
-	json               bool
+	report, plots, cleanClass string
+	json                      bool
 }
 
 func newEval(c console) *cobra.Command {
@@ -29,6 +29,7 @@ balanced accuracy at the model's threshold) and for pixels (AUROC, average preci
 over all and for each kind of defect. Every figure is exact and computed on raw scores, pixels at the pictures' own size.`,
 		Example: `  blemish eval tiles.blemish tiles/
   blemish eval tiles.blemish tiles/ --report tiles.html
+  blemish eval walls.blemish walls/ --plots charts
   blemish eval tiles.blemish tiles/ --json`,
 		Args: wantArgs(2, 2, "a model file and a folder of labelled pictures"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), c, args[0], args[1]) },
@@ -36,6 +37,7 @@ over all and for each kind of defect. Every figure is exact and computed on raw 
 	f.runFlags.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.report, "report", "", "write a self-contained HTML report to this file")
+	fl.StringVar(&f.plots, "plots", "", "write the charts, and a classifier's samples, into this folder: each as .pdf, .svg and .png")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
 	fl.StringVar(&f.cleanClass, "clean-class", "", "name of the class folder that holds good pictures")
 	return cmd
@@ -68,6 +70,20 @@ func (f *evalFlags) run(ctx context.Context, c console, file, dir string) error 
 		return err
 	}
 	section := report.Section{Name: dir, Evaluation: evaluation}
+	if f.report != "" || f.plots != "" {
+		if fitted, err := model.Classifier(); err == nil {
+			section.History = fitted.History
+			if section.Samples, err = chooseSamples(ctx, model, source, evaluation); err != nil {
+				return err
+			}
+		}
+	}
+	if f.plots != "" {
+		if err := writePlots(f.plots, section); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.err, "charts: %s\n", f.plots)
+	}
 	if f.report != "" {
 		if section.Galleries, err = galleries(ctx, model, source, evaluation); err != nil {
 			return err

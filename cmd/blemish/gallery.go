@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -48,7 +49,7 @@ func displayScale(model *blemish.Model) report.Scale {
 
 func provenance(info blemish.Info) [][2]string {
 	rows := [][2]string{
-		{"method", info.Method + " " + string(info.Options)},
+		{"method", info.Method + " " + settings(info.Options)},
 		{"backbone", backboneText(info.Backbone)},
 		{"pictures learned from", fmt.Sprint(info.Provenance.Pictures - len(info.Provenance.Suspects))},
 		{"seed", fmt.Sprint(info.Provenance.Seed)},
@@ -61,6 +62,20 @@ func provenance(info blemish.Info) [][2]string {
 		rows = append(rows, [2]string{"left out: " + s.Path, s.Reason})
 	}
 	return rows
+}
+
+// settings are a method's options, without the history of a classifier's training, which is drawn.
+func settings(options json.RawMessage) string {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(options, &all); err != nil || all["history"] == nil {
+		return string(options)
+	}
+	delete(all, "history")
+	short, err := json.Marshal(all)
+	if err != nil {
+		return string(options)
+	}
+	return string(short)
 }
 
 func backboneText(b blemish.BackboneInfo) string {
