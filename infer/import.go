@@ -11,8 +11,8 @@ import (
 )
 
 // Imported is an ONNX network as far as its taps. It runs as a fused Network where it is made of convolutions, batch norms, clamps, sums and
-// maxima that Network knows, and operator by operator on plain arrays otherwise; both give the same results to rounding. It is immutable and
-// safe for concurrent use.
+// maxima that Network knows, in 8-bit integers where it is quantised throughout, and operator by operator on plain arrays otherwise; all give
+// the same results to rounding. It is immutable and safe for concurrent use.
 type Imported struct {
 	steps     []step
 	values    []*array // constants, by slot; nil for what is computed
@@ -22,6 +22,7 @@ type Imported struct {
 	last      []int // the last step that reads each slot
 	opset     int
 	fused     *Network
+	int8      *int8Network
 	channels  int
 	tapLabels []string
 }
@@ -63,7 +64,10 @@ func Import(g *checkpoint.ONNX, taps []string) (*Imported, error) {
 		return nil, err
 	}
 	n.fused = fuse(g, nodes, values, n.channels)
-	if n.fused != nil {
+	if n.fused == nil {
+		n.int8 = compileInt8(g, nodes, values, n.channels)
+	}
+	if n.fused != nil || n.int8 != nil {
 		n.steps, n.values = nil, nil
 		return n, nil
 	}

@@ -18,6 +18,9 @@ func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) (
 	if n.fused != nil {
 		return n.fused.Run(ctx, batch, workers)
 	}
+	if n.int8 != nil {
+		return n.int8.Run(ctx, batch, workers)
+	}
 	count := batch.Shape[0]
 	workers = parallel.Workers(workers)
 	within := max(1, workers/count)
@@ -85,6 +88,9 @@ func (n *Imported) InputSize() (height, width int, ok bool) {
 
 // Channels is the number of channels of a picture.
 func (n *Imported) Channels() int { return n.channels }
+
+// Int8 says whether the network runs in 8-bit integers.
+func (n *Imported) Int8() bool { return n.int8 != nil }
 
 // Fused says whether the network runs as a fused plan.
 func (n *Imported) Fused() bool { return n.fused != nil }

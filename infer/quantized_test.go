@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func quantizedResNet(t *testing.T) string {
+func quantizedResNet(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("BLEMISH_SHARED")
 	if dir == "" {

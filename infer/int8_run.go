@@ -1,0 +1,169 @@
+package infer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/internal/kernel"
+	"github.com/blemish/blemish/internal/parallel"
+	"github.com/blemish/blemish/tensor"
+)
+
+// Run computes the taps' values of a batch (N,C,H,W). Pictures are computed side by side as far as there are any, then layers; results
+// depend neither on workers nor on the other pictures, nor on the instruction set.
+func (n *int8Network) Run(ctx context.Context, batch *tensor.Tensor, workers int) ([]*tensor.Tensor, error) {
+	count := batch.Shape[0]
+	p, err := n.plan(batch.Shape[2], batch.Shape[3])
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*tensor.Tensor, len(n.taps))
+	for i, t := range n.taps {
+		l := p.values[t.value]
+		out[i] = tensor.New([]int{count, l.C, l.H, l.W}[:t.rank]...)
+	}
+	workers = parallel.Workers(workers)
+	within := max(1, workers/count)
+	errs := make([]error, count)
+	parallel.For(workers/within, count, func(i int) {
+		memory := n.arenas.take(p.size)
+		defer n.arenas.give(memory)
+		errs[i] = n.runOne(ctx, p, memory, batch.Item(i).Data, within, func(tap int, l *kernel.Levels) {
+			l.Store(out[tap].Item(i).Data, n.values[n.taps[tap].value].scale)
+		})
+	})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// int8Plan is where each value lies in an arena, and each input of a convolution in it, for one size of pictures.
+type int8Plan struct {
+	height, width int
+	values        []kernel.Levels // Data is set for each run
+	offset        []int           // in the arena, in floats
+	steps         []int8Planned
+	size          int // floats
+}
+
+type int8Planned struct {
+	pad      [2]int
+	offsets  kernel.Offsets8
+	quantize *kernel.Quantizing
+}
+
+// int8Plans keeps the last plan: pictures of one size come one after the other.
+type int8Plans struct {
+	mu   sync.Mutex
+	last *int8Plan
+}
+
+func (n *int8Network) plan(height, width int) (*int8Plan, error) {
+	n.plans.mu.Lock()
+	defer n.plans.mu.Unlock()
+	if p := n.plans.last; p != nil && p.height == height && p.width == width {
+		return p, nil
+	}
+	p, err := n.planFor(height, width)
+	if err == nil {
+		n.plans.last = p
+	}
+	return p, err
+}
+
+func (n *int8Network) planFor(height, width int) (*int8Plan, error) {
+	p := &int8Plan{height: height, width: width, values: make([]kernel.Levels, len(n.values)), offset: make([]int, len(n.values)), steps: make([]int8Planned, len(n.steps))}
+	var free spans
+	place := func(v, h, w, border int) {
+		x := n.values[v]
+		p.values[v] = kernel.Levels{C: x.channels, H: h, W: w, Border: border, Lanes: x.lanes, Zero: x.zero()}
+		p.offset[v] = free.take(floatsFor(p.values[v]))
+	}
+	place(0, height, width, n.edge)
+	for i, s := range n.steps {
+		in, q := p.values[s.in], &p.steps[i]
+		h, w := in.H, in.W
+		q.quantize = s.quantize
+		switch s.kind {
+		case int8Conv, int8Pool:
+			h, q.pad[0] = window(in.H, s.size, s.stride, s.gap, s.pad)
+			w, q.pad[1] = window(in.W, s.size, s.stride, s.gap, s.pad)
+		case int8Mean:
+			h, w = 1, 1
+			q.quantize = n.mean(s, in.H*in.W)
+		}
+		if h < 1 || w < 1 {
+			return nil, fmt.Errorf("a %dx%d picture is too small for layer %s", width, height, s.name)
+		}
+		if s.residual != absent {
+			if r := p.values[s.residual]; r.H != h || r.W != w {
+				return nil, &fault.ShapeError{What: "sum " + s.name, Want: fmt.Sprint([]int{r.C, h, w}), Got: []int{r.C, r.H, r.W}}
+			}
+		}
+		place(s.out, h, w, n.border)
+		if s.conv != nil {
+			q.offsets = s.conv.Offsets(&in)
+		}
+		for v, last := range n.last {
+			if last == i && p.values[v].C > 0 {
+				free.give(p.offset[v], floatsFor(p.values[v]))
+			}
+		}
+	}
+	p.size = free.end
+	return p, nil
+}
+
+// floatsFor is the room that levels take, in floats.
+func floatsFor(l kernel.Levels) int { return (l.Size() + 3) / 4 }
+
+// mean is the quantising of a sum over pixels.
+func (n *int8Network) mean(s int8Step, pixels int) *kernel.Quantizing {
+	from, to := n.values[s.in], n.values[s.out]
+	q := &kernel.Quantizing{Range: s.quantize.Range, Add: s.quantize.Add, Again: s.quantize.Again}
+	for range to.channels {
+		q.Scale = append(q.Scale, float32(float64(from.scale)/(float64(pixels)*float64(to.scale))))
+	}
+	q.Prepare(to.zero(), 0)
+	return q
+}
+
+func (n *int8Network) runOne(ctx context.Context, p *int8Plan, memory []float32, picture []float32, workers int, store func(tap int, l *kernel.Levels)) error {
+	values := make([]kernel.Levels, len(p.values))
+	bytes := kernel.BytesOf(memory)
+	for v, l := range p.values {
+		if l.C > 0 {
+			l.Data = bytes[4*p.offset[v]:][:l.Size()]
+			values[v] = l
+		}
+	}
+	values[0].Load(picture, n.input.scale, n.input.limits)
+	for i, s := range n.steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		step := kernel.Step8{Out: &values[s.out], In: &values[s.in], Pad: p.steps[i].pad, Quantize: p.steps[i].quantize}
+		if s.residual != absent {
+			step.Residual = &values[s.residual]
+		}
+		switch s.kind {
+		case int8Conv:
+			s.conv.Run(workers, step, p.steps[i].offsets)
+		case int8Pool:
+			kernel.MaxPool8(workers, kernel.TapSpec{Channels: step.In.C, Kernel: s.size, Stride: s.stride, Dilation: s.gap}, step)
+		case int8Mean:
+			kernel.Mean8(step)
+		case int8Same:
+			kernel.Requantize8(workers, step)
+		}
+	}
+	for i, t := range n.taps {
+		store(i, &values[t.value])
+	}
+	return nil
+}
