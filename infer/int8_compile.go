@@ -49,7 +49,7 @@ type int8Pending struct {
 	step   int8Step
 	x, y   int8Expression // y of a sum
 	sum    bool
-	out    int            // channels
+	out    int // channels
 	rank   int
 	lo, hi float32
 	filter *int8Filter
