@@ -5,13 +5,11 @@ package autoencoder
 
 import (
 	"context"
-	"encoding/json"
 	"math/rand/v2"
 
 	"github.com/blemish/blemish/autograd"
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/detect/reconstruct"
-	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/nn"
 )
 
@@ -25,33 +23,16 @@ func DefaultConfig() Config { return Config{reconstruct.DefaultSettings()} }
 
 // Fit trains a network from random weights. It looks at pixels: it needs no extractor.
 func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOptions) (detect.Detector, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := reconstruct.Fit(ctx, c.Settings, c, c.build, train, opts)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return reconstruct.Fit(ctx, c, train, opts)
 }
 
 // Open restores a detector from its State.
 func Open(s detect.State, _ detect.Extractor) (detect.Detector, error) {
-	var c Config
-	if err := json.Unmarshal(s.Config, &c); err != nil {
-		return nil, &fault.FormatError{Format: "autoencoder", Reason: "its configuration is damaged", Err: err}
-	}
-	if err := c.Validate(); err != nil {
-		return nil, &fault.FormatError{Format: "autoencoder", Reason: "its configuration is damaged", Err: err}
-	}
-	d, err := reconstruct.Open(c.Settings, c, c.build, s)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return reconstruct.Open[Config]("autoencoder", s)
 }
 
-func (c Config) build(rng *rand.Rand) reconstruct.Network {
+// Build makes the network, which starts from random weights.
+func (c Config) Build(rng *rand.Rand) reconstruct.Network {
 	return network{append(c.Encoder(c.Latent, rng), c.Decoder(rng)...)}
 }
 

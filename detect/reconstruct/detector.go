@@ -20,7 +20,7 @@ import (
 // blurred; its score is the map's maximum or mean.
 type Detector struct {
 	settings Settings
-	config   any // the method's own, Settings included
+	config   Method
 	net      Network
 	units    units
 	tapes    sync.Pool
@@ -167,11 +167,20 @@ func (d *Detector) State() (detect.State, error) {
 	return s, nil
 }
 
-// Open restores a detector from its State's tensors; config is what its Config said.
-func Open(s Settings, config any, build Build, state detect.State) (*Detector, error) {
+// Open restores a detector from its State.
+func Open[M Method](name string, state detect.State) (detect.Detector, error) {
 	damaged := func(format string, args ...any) error {
-		return &fault.FormatError{Format: "reconstructing network", Reason: fmt.Sprintf(format, args...)}
+		return &fault.FormatError{Format: name, Reason: fmt.Sprintf(format, args...)}
 	}
+	var m M
+	err := json.Unmarshal(state.Config, &m)
+	if err == nil {
+		err = m.Validate()
+	}
+	if err != nil {
+		return nil, &fault.FormatError{Format: name, Reason: "its configuration is damaged", Err: err}
+	}
+	s := m.common()
 	u := state.Tensors[unitsName]
 	if u == nil || !slices.Equal(u.Shape, []int{3}) || !detect.Usable(u.Data) || !(u.Data[1] > 0) || !(u.Data[2] > 0) {
 		return nil, damaged("its units are missing or wrong")
@@ -183,11 +192,11 @@ func Open(s Settings, config any, build Build, state detect.State) (*Detector, e
 			return nil, damaged("%s is missing, or not of a shape that begins with %v", name, first)
 		}
 	}
-	d := &Detector{settings: s, config: config, net: build(rand.New(rand.NewPCG(0, 0))), units: units{u.Data[0], u.Data[1], u.Data[2]}}
+	d := &Detector{settings: s, config: m, net: m.Build(rand.New(rand.NewPCG(0, 0))), units: units{u.Data[0], u.Data[1], u.Data[2]}}
 	if known := len(nn.State(d.net)) + 1; len(state.Tensors) != known || len(state.Doubles) > 0 {
 		return nil, damaged("it has %d tensors, want %d", len(state.Tensors)+len(state.Doubles), known)
 	}
-	err := nn.LoadState(d.net, func(name string) (*tensor.Tensor, error) {
+	err = nn.LoadState(d.net, func(name string) (*tensor.Tensor, error) {
 		t := state.Tensors[name]
 		if t == nil {
 			return nil, damaged("tensor %q is missing", name)

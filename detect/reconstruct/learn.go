@@ -23,8 +23,14 @@ type Network interface {
 	Learn(t *autograd.Tape, x *autograd.Var) (back, penalty *autograd.Var)
 }
 
-// Build makes a network that starts from random weights.
-type Build func(rng *rand.Rand) Network
+// Method is a method's configuration: Settings, embedded, and what is its own.
+type Method interface {
+	Validate() error
+	Build(rng *rand.Rand) Network // starts from random weights
+	common() Settings
+}
+
+func (s Settings) common() Settings { return s }
 
 // units are what pixels are measured in: numbers found in the training pictures.
 type units struct {
@@ -58,25 +64,26 @@ type tile struct {
 	spot
 }
 
-// Fit trains a network that build makes on tiles of the samples, which may differ in size. config is the method's own, for the State.
-// Memory: all pictures at once.
-func Fit(ctx context.Context, s Settings, config any, build Build, samples detect.Source, opts *detect.FitOptions) (*Detector, error) {
-	o := opts.WithDefaults()
+// Fit trains the method's network on tiles of the samples, which may differ in size. Memory: all pictures at once.
+func Fit(ctx context.Context, m Method, samples detect.Source, opts *detect.FitOptions) (detect.Detector, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	s, o := m.common(), opts.WithDefaults()
 	pictures, err := read(ctx, samples, s.Tile, o)
 	if err != nil {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0x7265636f6e)) // a stream of its own
-	d := &Detector{settings: s, config: config, net: build(rng), units: measure(pictures)}
+	learner, err := NewLearner(s, m.Build(rng), pictures, rng, o.Workers)
+	if err != nil {
+		return nil, err
+	}
 	var tiles []tile
 	for i, p := range pictures {
 		for _, at := range spots(p.Shape[1], p.Shape[2], s) {
 			tiles = append(tiles, tile{i, at})
 		}
-	}
-	optimizer, err := s.optimizer(d.net)
-	if err != nil {
-		return nil, err
 	}
 	size := 3 * s.Tile * s.Tile
 	memory := make([]float32, min(s.BatchSize, len(tiles))*size)
@@ -94,36 +101,56 @@ func Fit(ctx context.Context, s Settings, config any, build Build, samples detec
 			}
 		}
 	}
-	tape := autograd.NewTape()
-	tape.Workers, tape.Rand = o.Workers, rng
-	step := func(_ context.Context, _ train.At, batch *tensor.Tensor) (float64, error) {
-		defer tape.Reset()
-		x := d.units.in(tape, tape.Input(batch))
-		back, penalty := d.net.Learn(tape, x)
-		loss := s.loss(tape, x, back, d.units)
-		if penalty != nil {
-			loss = tape.Add(loss, penalty)
-		}
-		value := float64(loss.Value.Data[0])
-		optimizer.ZeroGrad()
-		if err := tape.Backward(loss); err != nil {
-			return 0, err
-		}
-		optimizer.Step()
-		return value, nil
-	}
 	err = train.Run(ctx, train.Config{
-		Epochs: s.Epochs, Model: d.net, Optimizers: []nn.Optimizer{optimizer},
+		Epochs: s.Epochs, Model: learner.net, Optimizers: []nn.Optimizer{learner.optimizer},
 		EpochEnd: func(_ context.Context, p train.Progress) error {
 			o.Progress(detect.Progress{Stage: "epochs", Done: p.Epoch + 1, Total: s.Epochs})
 			return nil
 		},
-	}, batches, step)
+	}, batches, func(_ context.Context, _ train.At, batch *tensor.Tensor) (float64, error) { return learner.Step(batch) })
 	if err != nil {
 		return nil, err
 	}
-	nn.Freeze(d.net, true)
-	return d, nil
+	nn.Freeze(learner.net, true)
+	return &Detector{settings: s, config: m, net: learner.net, units: learner.units}, nil
+}
+
+// Learner trains a network batch by batch.
+type Learner struct {
+	settings  Settings
+	net       Network
+	units     units
+	optimizer nn.Optimizer
+	tape      *autograd.Tape
+}
+
+// NewLearner measures pixels by the pictures (3,H,W), and draws what is random from rng.
+func NewLearner(s Settings, net Network, pictures []*tensor.Tensor, rng *rand.Rand, workers int) (*Learner, error) {
+	optimizer, err := s.optimizer(net)
+	if err != nil {
+		return nil, err
+	}
+	l := &Learner{s, net, measure(pictures), optimizer, autograd.NewTape()}
+	l.tape.Workers, l.tape.Rand = workers, rng
+	return l, nil
+}
+
+// Step learns from tiles (N,3,T,T) and returns the loss that they had before it.
+func (l *Learner) Step(tiles *tensor.Tensor) (float64, error) {
+	defer l.tape.Reset()
+	x := l.units.in(l.tape, l.tape.Input(tiles))
+	back, penalty := l.net.Learn(l.tape, x)
+	loss := l.settings.loss(l.tape, x, back, l.units)
+	if penalty != nil {
+		loss = l.tape.Add(loss, penalty)
+	}
+	value := float64(loss.Value.Data[0])
+	l.optimizer.ZeroGrad()
+	if err := l.tape.Backward(loss); err != nil {
+		return 0, err
+	}
+	l.optimizer.Step()
+	return value, nil
 }
 
 func (s Settings) optimizer(m nn.Module) (nn.Optimizer, error) {

@@ -5,7 +5,6 @@ package vae
 
 import (
 	"context"
-	"encoding/json"
 	"math/rand/v2"
 
 	"github.com/blemish/blemish/autograd"
@@ -35,33 +34,16 @@ func (c Config) Validate() error {
 
 // Fit trains a network from random weights. It looks at pixels: it needs no extractor.
 func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOptions) (detect.Detector, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	d, err := reconstruct.Fit(ctx, c.Settings, c, c.build, train, opts)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return reconstruct.Fit(ctx, c, train, opts)
 }
 
 // Open restores a detector from its State.
 func Open(s detect.State, _ detect.Extractor) (detect.Detector, error) {
-	var c Config
-	if err := json.Unmarshal(s.Config, &c); err != nil {
-		return nil, &fault.FormatError{Format: "VAE", Reason: "its configuration is damaged", Err: err}
-	}
-	if err := c.Validate(); err != nil {
-		return nil, &fault.FormatError{Format: "VAE", Reason: "its configuration is damaged", Err: err}
-	}
-	d, err := reconstruct.Open(c.Settings, c, c.build, s)
-	if err != nil {
-		return nil, err
-	}
-	return d, nil
+	return reconstruct.Open[Config]("VAE", s)
 }
 
-func (c Config) build(rng *rand.Rand) reconstruct.Network {
+// Build makes the network, which starts from random weights.
+func (c Config) Build(rng *rand.Rand) reconstruct.Network {
 	return network{c.Encoder(2*c.Latent, rng), c.Decoder(rng), c.Latent, float32(c.Beta)}
 }
 
@@ -79,15 +61,21 @@ func (n network) Forward(t *autograd.Tape, x *autograd.Var) *autograd.Var {
 	return n.decoder.Forward(t, t.Narrow(n.encoder.Forward(t, x), 1, 0, n.latent))
 }
 
-// Learn gives back a random code, mean + deviation·noise, so that gradients reach the encoder. The loss is a mean over pixels and channels, so the
-// divergence is divided by their number.
+// Learn gives back a random code.
 func (n network) Learn(t *autograd.Tape, x *autograd.Var) (back, penalty *autograd.Var) {
 	code := n.encoder.Forward(t, x)
-	mean, logvar := t.Narrow(code, 1, 0, n.latent), t.Narrow(code, 1, n.latent, n.latent)
-	noise := tensor.New(mean.Shape()...)
+	shape := code.Shape()
+	noise := tensor.New(shape[0], n.latent, shape[2], shape[3])
 	for i := range noise.Data {
 		noise.Data[i] = float32(t.Rand.NormFloat64())
 	}
+	return n.learn(t, x, code, noise)
+}
+
+// learn gives back mean + deviation·noise, so that gradients reach the encoder. The loss is a mean over pixels and channels, so the divergence is
+// divided by their number.
+func (n network) learn(t *autograd.Tape, x, code *autograd.Var, noise *tensor.Tensor) (back, penalty *autograd.Var) {
+	mean, logvar := t.Narrow(code, 1, 0, n.latent), t.Narrow(code, 1, n.latent, n.latent)
 	random := t.Add(mean, t.Mul(t.Exp(t.Scale(logvar, 0.5, 0)), t.Input(noise)))
 	pixels := len(x.Value.Data) / x.Shape()[0]
 	return n.decoder.Forward(t, random), t.Scale(t.GaussianKL(mean, logvar), n.beta/float32(pixels), 0)
