@@ -17,6 +17,7 @@ import (
 
 //go:generate sh -c "cd gen && go run . -part tiles -out ../tiles_amd64.s"
 //go:generate sh -c "cd gen && go run . -part vectors -out ../vectors_amd64.s"
+//go:generate sh -c "cd gen && go run . -part acts -out ../acts_amd64.s"
 //go:generate sh -c "cd gen && go run . -part search -out ../search_amd64.s"
 //go:generate sh -c "cd gen && go run . -part winograd -out ../winograd_amd64.s"
 //go:generate sh -c "cd gen && go run . -part int8 -out ../int8_amd64.s"
@@ -75,6 +76,9 @@ type set struct {
 	expMinus func(dst, x *float32, n int)
 
 	winogradIn, winogradOut func(*winogradArgs)
+
+	acts    [acts]func(x *float32, n int)
+	softmax func(x *float32, n int, s float32)
 }
 
 var active = sync.OnceValue(func() *set { return setOf(cpu.Active()) })

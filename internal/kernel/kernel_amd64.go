@@ -20,6 +20,7 @@ func setOf(isa cpu.ISA) *set {
 			},
 			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
 			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
+			acts: actsAVX2, softmax: softmaxAVX2,
 			atMost: atMostAVX2, expMinus: expMinusAVX2,
 		}
 	case cpu.AVX2:
@@ -32,6 +33,7 @@ func setOf(isa cpu.ISA) *set {
 			},
 			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
 			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
+			acts: actsAVX2, softmax: softmaxAVX2,
 			atMost: atMostAVX2, expMinus: expMinusAVX2,
 		}
 	}

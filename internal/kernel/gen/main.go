@@ -38,6 +38,7 @@ var parts = map[string]func(){
 			copyRows(v)
 		}
 	},
+	"acts":     acts,
 	"search":   func() { atMost(avx2); expMinus(avx2) }, // AVX-512 takes them too
 	"winograd": func() { winograd(avx2) },               // moves memory more than it computes: AVX-512 takes it too
 	"int8": func() {
