@@ -11,10 +11,16 @@ import (
 )
 
 // brisk are the defaults of a method, with less work where the suite needs no more.
-func brisk(m Method) Config {
-	switch c := m.Defaults().(type) {
+func brisk(m Method) Config { return withEpochs(m.Defaults(), 60) }
+
+// withEpochs changes networks alone.
+func withEpochs(c Config, epochs int) Config {
+	switch c := c.(type) {
 	case AutoencoderConfig:
-		c.Epochs = 60
+		c.Epochs = epochs
+		return c
+	case SVDDConfig:
+		c.Epochs = epochs
 		return c
 	default:
 		return c
@@ -126,10 +132,7 @@ func sameForWorkers(t *testing.T, c Config, x Matrix) {
 			large.Row(i)[j] = v + float64(i)/1000
 		}
 	}
-	if a, ok := c.(AutoencoderConfig); ok {
-		a.Epochs = 2
-		c = a
-	}
+	c = withEpochs(c, 2)
 	var first string
 	var firstRank []float64
 	for _, workers := range []int{1, 2, 5} {
@@ -268,10 +271,7 @@ func refusesBadRows(t *testing.T, c Config, d Detector, x Matrix) {
 // survivesHardRows wants finite scores or a clear error, and no panic.
 func survivesHardRows(t *testing.T, c Config) {
 	ctx := context.Background()
-	if a, ok := c.(AutoencoderConfig); ok {
-		a.Epochs = 1
-		c = a
-	}
+	c = withEpochs(c, 1)
 	duplicates := NewMatrix(40, 3)
 	for i := range duplicates.Rows {
 		copy(duplicates.Row(i), []float64{float64(i % 3), float64(i % 2), 1.5 * float64(i%3)})

@@ -22,6 +22,7 @@ type Method struct {
 
 var methods = []Method{
 	method("autoencoder", "error of a network that gives rows back through a narrow layer", DefaultAutoencoder, openAutoencoder),
+	method("svdd", "distance from a center to which a network learned to map the rows (Deep SVDD)", DefaultSVDD, openSVDD),
 	method("lof", "density around a row beside that around its neighbours (local outlier factor)", DefaultLOF, openLOF),
 	method("knn", "distance from the k nearest neighbours", DefaultKNN, openKNN),
 	method("iforest", "how few random splits set a row apart (isolation forest)", DefaultIsolationForest, openIsolationForest),
