@@ -53,6 +53,9 @@ type int8Pending struct {
 	rank   int
 	lo, hi float32
 	filter *int8Filter
+
+	quantizer *quantizer // what it was quantised with
+	levels    int8Expression
 }
 
 // int8Filter is a convolution's weights and bias, in units of its sums, and what each channel's sums count in.
@@ -109,6 +112,9 @@ func (c *int8Compiler) node(n *checkpoint.ONNXNode) (ok bool) {
 		return ok && c.clamp(n, bounds[0], bounds[1])
 	}
 	p, ok := c.operator(n)
+	if ok && p.step.kind == int8Pool {
+		return c.pool(n, p)
+	}
 	if ok {
 		p.lo, p.hi = float32(math.Inf(-1)), float32(math.Inf(1))
 		p.step.name = label(n)

@@ -24,12 +24,10 @@ func (c *int8Compiler) quantize(n *checkpoint.ONNXNode) bool {
 		c.n.input = q
 		x = c.value(int8Value{channels: c.n.channels, lanes: min(c.n.channels, kernel.Block), quantizer: q}, 4)
 	case p != nil:
-		if c.readers[n.In[0]] != 1 {
+		if x, ok = c.once(p, q); !ok {
 			return false
 		}
-		if x, ok = c.emit(p, q); !ok {
-			return false
-		}
+		c.kept[x.value] = c.kept[x.value] || c.readers[n.In[0]] != 1
 	default:
 		from, ok := c.reals[n.In[0]]
 		if !ok {
@@ -48,6 +46,16 @@ func (c *int8Compiler) quantize(n *checkpoint.ONNXNode) bool {
 func (c *int8Compiler) value(v int8Value, rank int) int8Expression {
 	c.n.values = append(c.n.values, v)
 	return int8Expression{value: len(c.n.values) - 1, rank: rank, readers: 1}
+}
+
+// once emits p, which several nodes may quantise alike.
+func (c *int8Compiler) once(p *int8Pending, q quantizer) (int8Expression, bool) {
+	if p.quantizer == nil {
+		x, ok := c.emit(p, q)
+		p.quantizer, p.levels = &q, x
+		return x, ok
+	}
+	return p.levels, *p.quantizer == q
 }
 
 // emit adds the steps that compute p's levels, as part of an earlier step where they can be.
@@ -71,15 +79,6 @@ func (c *int8Compiler) emit(p *int8Pending, q quantizer) (int8Expression, bool) 
 		}
 	case int8Mean: // whose scale depends on the number of pixels
 		s.quantize.Scale = nil
-	case int8Pool:
-		s.quantize = nil
-		pooled := out
-		pooled.quantizer = from.quantizer
-		x := c.push(s, pooled, p.rank)
-		if q.scale == from.scale && clampRange(from.limits, q.limits) == from.limits {
-			return x, true
-		}
-		return c.emit(&int8Pending{step: int8Step{kind: int8Same, name: s.name}, x: x, out: p.out, rank: p.rank, lo: p.lo, hi: p.hi}, q)
 	case int8Same:
 		if p.sum {
 			return c.emitSum(p, s, out)
@@ -87,6 +86,16 @@ func (c *int8Compiler) emit(p *int8Pending, q quantizer) (int8Expression, bool) 
 		return c.emitAgain(p, s, out)
 	}
 	return c.push(s, out, p.rank), true
+}
+
+// pool emits a maximum: of levels, it is a level.
+func (c *int8Compiler) pool(n *checkpoint.ONNXNode, p *int8Pending) bool {
+	from := c.n.values[p.x.value]
+	p.step.name, p.step.in, p.step.residual = label(n), p.x.value, absent
+	x := c.push(p.step, from, p.rank)
+	x.readers = c.readers[n.Out[0]]
+	c.reals[n.Out[0]] = x
+	return from.lanes == kernel.Block
 }
 
 // push adds a step and the value that it computes.
