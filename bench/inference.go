@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/infer"
 	"github.com/blemish/blemish/knn"
 	"github.com/blemish/blemish/tensor"
@@ -33,7 +35,8 @@ type contest struct {
 var contests = []contest{
 	{"conv 64@56", "ONNX Runtime", 0.6}, {"conv 128@28", "ONNX Runtime", 0.5}, {"conv 256@14", "ONNX Runtime", 0.7}, {"conv 512@7", "ONNX Runtime", 1},
 	{"vgg16", "ONNX Runtime", 0.7}, {"resnet18", "ONNX Runtime", 0.8}, {"resnet50", "ONNX Runtime", 0.9}, {"wide-resnet50-2", "ONNX Runtime", 0.9},
-	{"efficientnet-lite0", "ONNX Runtime", 1}, {"mobilenet-v2", "ONNX Runtime", 1},
+	{"efficientnet-lite0", "ONNX Runtime", 1}, {"mobilenet-v2", "ONNX Runtime", 1}, {"vit-s14", "ONNX Runtime", 1},
+	{"mobilenet-v3", "ONNX Runtime", 1}, {"convnext-tiny", "ONNX Runtime", 1},
 	{"nearest", "torch", 0.3}, {"nearest", "faiss", 0.8},
 }
 
@@ -63,7 +66,7 @@ func inference(args []string) error {
 		return err
 	}
 	if *layers {
-		return printLayers(*only)
+		return printLayers(*python, *only)
 	}
 	peer, err := startPeer(*python, "inference.py")
 	if err != nil {
@@ -78,7 +81,7 @@ func inference(args []string) error {
 		if !strings.Contains(c.Work, *only) {
 			continue
 		}
-		run, err := own(c.Work)
+		run, err := own(c.Work, peer)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Work, err)
 		}
@@ -118,8 +121,34 @@ func middle(v []float64) float64 {
 	return v[len(v)/2]
 }
 
+// imported are the works whose network Blemish reads from the peer's export.
+var imported = []string{"vit-s14", "mobilenet-v3", "convnext-tiny"}
+
+// importedNetwork reads a work's network as the peer exports it.
+func importedNetwork(work string, p *peer) (*infer.Imported, *tensor.Tensor, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "network.onnx")
+	if err := p.ask(map[string]any{"work": work, "export": path}, new(any)); err != nil {
+		return nil, nil, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := checkpoint.ReadONNX(raw, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := infer.Import(g, nil)
+	return n, normal(rand.New(rand.NewPCG(1, 0)), 1, 3, 224, 224), err
+}
+
 // own prepares Blemish's side of a work.
-func own(work string) (func(threads int), error) {
+func own(work string, p *peer) (func(threads int), error) {
 	ctx := context.Background()
 	rng := rand.New(rand.NewPCG(1, 0))
 	if work == "nearest" {
@@ -129,6 +158,14 @@ func own(work string) (func(threads int), error) {
 				panic(err)
 			}
 		}, nil
+	}
+	if slices.Contains(imported, work) {
+		n, x, err := importedNetwork(work, p)
+		return func(threads int) {
+			if _, err := n.Run(ctx, x, threads); err != nil {
+				panic(err)
+			}
+		}, err
 	}
 	n, x, err := ownNetwork(work)
 	if err != nil {
@@ -204,13 +241,26 @@ func ownNetwork(work string) (*infer.Network, *tensor.Tensor, error) {
 }
 
 // printLayers prints the times of each layer, on one thread and two.
-func printLayers(only string) error {
+func printLayers(python, only string) error {
+	peer, err := startPeer(python, "inference.py")
+	if err != nil {
+		return err
+	}
+	defer peer.stop()
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, c := range contests {
 		if !strings.Contains(c.Work, only) || c.Work == "nearest" {
 			continue
 		}
-		n, x, err := ownNetwork(c.Work)
+		var n interface {
+			Profile(picture *tensor.Tensor, workers, runs int) ([]infer.LayerTime, error)
+		}
+		var x *tensor.Tensor
+		if slices.Contains(imported, c.Work) {
+			n, x, err = importedNetwork(c.Work, peer)
+		} else {
+			n, x, err = ownNetwork(c.Work)
+		}
 		if err != nil {
 			return err
 		}
@@ -258,15 +308,21 @@ func startPeer(python, script string) (*peer, error) {
 }
 
 func (p *peer) time(c contest, threads, runs int) ([]float64, error) {
-	if err := json.NewEncoder(p.in).Encode(map[string]any{"work": c.Work, "peer": c.Peer, "threads": threads, "runs": runs}); err != nil {
-		return nil, err
+	var answer struct{ MS []float64 }
+	err := p.ask(map[string]any{"work": c.Work, "peer": c.Peer, "threads": threads, "runs": runs}, &answer)
+	return answer.MS, err
+}
+
+// ask sends a line and reads the answer.
+func (p *peer) ask(question map[string]any, answer any) error {
+	if err := json.NewEncoder(p.in).Encode(question); err != nil {
+		return err
 	}
 	line, err := p.out.ReadBytes('\n')
 	if err != nil {
-		return nil, fmt.Errorf("the peer stopped: %w (run it by hand to see why)", err)
+		return fmt.Errorf("the peer stopped: %w (run it by hand to see why)", err)
 	}
-	var answer struct{ MS []float64 }
-	return answer.MS, json.Unmarshal(line, &answer)
+	return json.Unmarshal(line, answer)
 }
 
 func (p *peer) stop() {

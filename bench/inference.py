@@ -1,6 +1,6 @@
 """The peers' side of the inference comparison: ONNX Runtime, PyTorch and faiss, kept warm in one process.
 
-Reads one JSON object a line, {"work", "threads", "runs"}, and answers each with one line, {"ms": [...]}: milliseconds a run, each after a pause
+Reads one JSON object a line, {"work", "threads", "runs"} (or {"work", "export"}: a file to write the network to, as ONNX), and answers each with one line, {"ms": [...]}: milliseconds a run, each after a pause
 in which ONNX Runtime's workers stop spinning. An object with "peer" chooses among several peers of a work. Weights are random: they serve for time.
 onnxruntime 1.32.0, torch 2.15.0, torchvision 0.30.0, timm 1.0.31, faiss-cpu 1.13.
 """
@@ -18,6 +18,15 @@ sys.stdout = open(1, "w", buffering=1)
 PAUSE = 0.04
 
 
+class Features(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model.forward_features(x)
+
+
 def network(name):
     """A network's convolutional part, and its input."""
     import timm
@@ -32,15 +41,27 @@ def network(name):
         return timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(4,)), torch.randn(1, 3, 224, 224)
     if name == "mobilenet-v2":
         return tv.mobilenet_v2().features, torch.randn(1, 3, 224, 224)
+    if name == "vit-s14":
+        return Features(timm.create_model("vit_small_patch14_dinov2", img_size=224)), torch.randn(1, 3, 224, 224)
+    if name == "mobilenet-v3":
+        return tv.mobilenet_v3_large().features, torch.randn(1, 3, 224, 224)
+    if name == "convnext-tiny":
+        return Features(timm.create_model("convnext_tiny")), torch.randn(1, 3, 224, 224)
     full = {"resnet18": tv.resnet18, "resnet50": tv.resnet50, "wide-resnet50-2": tv.wide_resnet50_2}[name]()
     return torch.nn.Sequential(*list(full.children())[:-2]), torch.randn(1, 3, 224, 224)
 
 
-def onnx_runtime(name, threads):
+def exported(name):
+    torch.manual_seed(0)
     model, x = network(name)
     model.eval()
     file = io.BytesIO()
     torch.onnx.export(model, x, file, input_names=["x"], dynamo=False)
+    return file, x
+
+
+def onnx_runtime(name, threads):
+    file, x = exported(name)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     session = ort.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -70,6 +91,11 @@ def neighbours(peer, threads):
 ready = {}
 for line in sys.stdin:
     job = json.loads(line)
+    if "export" in job:
+        with torch.no_grad(), open(job["export"], "wb") as f:
+            f.write(exported(job["work"])[0].getvalue())
+        print(json.dumps({"ms": []}))
+        continue
     key = (job["work"], job.get("peer"), job["threads"])
     if key not in ready:
         ready.clear()

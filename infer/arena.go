@@ -71,7 +71,12 @@ func (a *arena) do(worker int, p phase, item int) {
 	case loads:
 		a.values[0].LoadRows(a.picture, item*loadRows, min((item+1)*loadRows, a.values[0].H))
 	case stores:
-		a.values[a.plan.network.taps[p.part]].StoreBlock(a.results[p.part], item)
+		n := a.plan.network
+		if v := &a.values[n.taps[p.part]]; n.form(p.part).last() {
+			v.StoreLast(a.results[p.part], item)
+		} else {
+			v.StoreBlock(a.results[p.part], item)
+		}
 	default:
 		a.plan.jobs[p.layer].Do(&a.io[p.layer], &a.workers[worker], p.part, item)
 	}

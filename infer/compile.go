@@ -32,7 +32,8 @@ type Network struct {
 	graph  *Graph
 	layers []layer
 	taps   []Value
-	last   []int // the last layer that reads each value
+	forms  []form // how each goes out; none: as pictures
+	last   []int  // the last layer that reads each value
 	idle   idle
 
 	mu    sync.Mutex
@@ -137,12 +138,27 @@ func (c *compiler) compile(v Value) error {
 		l.residual, l.prepare = n.in[1], kernel.PrepareAdd
 	case clamp:
 		l.lo, l.hi, l.prepare = n.lo, n.hi, kernel.PrepareAct
+	case activation:
+		l.act, l.prepare = n.act, kernel.PrepareAct
+	case mean:
+		l.prepare = kernel.PrepareMean
+	case gate:
+		l.residual, l.prepare = n.in[1], kernel.PrepareGate
+	case attention:
+		l.prepare = n.attention.Prepare
+	case layerNorm, tokens:
+		if err := c.table(n, &l); err != nil {
+			return err
+		}
 	case batchNorm:
 		return &fault.UnsupportedError{What: fmt.Sprintf("batch norm %s, which follows no convolution of its own", n.name)}
 	}
-	if n.kind != clamp {
-		if next, ok := c.only(end); ok && c.graph.nodes[next].kind == clamp {
-			l.lo, l.hi, end = c.graph.nodes[next].lo, c.graph.nodes[next].hi, next
+	if next, ok := c.only(end); ok {
+		switch m := c.graph.nodes[next]; {
+		case m.kind == clamp && n.kind != clamp && n.kind != activation:
+			l.lo, l.hi, end = m.lo, m.hi, next
+		case m.kind == activation && (n.kind == conv || n.kind == add || n.kind == gate):
+			l.act, end = m.act, next
 		}
 	}
 	if l.in == 0 && n.kind != conv {
@@ -155,6 +171,27 @@ func (c *compiler) compile(v Value) error {
 	}
 	l.out = end
 	c.layers = append(c.layers, l)
+	return nil
+}
+
+// table reads the parameters of what is no convolution.
+func (c *compiler) table(n node, l *layer) error {
+	var parts [][]float32
+	for _, p := range c.graph.params(n) {
+		t, err := c.weights(p.Name)
+		if err != nil {
+			return fmt.Errorf("parameter %s: %w", p.Name, err)
+		}
+		if !slices.Equal(t.Shape, p.Shape) {
+			return &fault.ShapeError{What: "parameter " + p.Name, Want: fmt.Sprint(p.Shape), Got: t.Shape}
+		}
+		parts = append(parts, t.Data)
+	}
+	if n.kind == layerNorm {
+		l.prepare = kernel.NewLayerNorm(parts[0], parts[1], n.eps).Prepare
+		return nil
+	}
+	l.prepare = kernel.NewTokens(parts[0], n.rows, n.channels, n.first).Prepare
 	return nil
 }
 

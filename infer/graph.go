@@ -5,6 +5,8 @@ package infer
 import (
 	"fmt"
 	"math"
+
+	"github.com/blemish/blemish/internal/kernel"
 )
 
 // Value is the output of a node.
@@ -30,6 +32,13 @@ const (
 	clamp
 	add
 	maxPool
+	// Of imported networks alone; see lift.go.
+	activation
+	mean
+	gate
+	layerNorm
+	attention
+	tokens
 )
 
 type node struct {
@@ -42,6 +51,11 @@ type node struct {
 	pool     Pool
 	eps      float64
 	lo, hi   float32
+
+	act       kernel.Act
+	attention kernel.Attention
+	rows      int // of a token table, and how many of them are before the picture's pixels
+	first     int
 }
 
 // NewGraph returns a graph of one value, the picture with its channels.
@@ -129,6 +143,12 @@ func (g *Graph) MaxPool(x Value, p Pool) Value {
 	return g.push(node{kind: maxPool, in: []Value{x}, channels: g.nodes[x].channels, stride: g.nodes[x].stride * p.Stride, pool: p})
 }
 
+// like pushes a node whose result has x's channels and stride.
+func (g *Graph) like(x Value, n node) Value {
+	n.in, n.channels, n.stride = append([]Value{x}, n.in...), g.nodes[x].channels, g.nodes[x].stride
+	return g.push(n)
+}
+
 // Tap names a value whose feature map can be asked for.
 func (g *Graph) Tap(name string, v Value) { g.taps = append(g.taps, tap{name, v}) }
 
@@ -193,6 +213,10 @@ func (g *Graph) params(n node) []Param {
 			p = append(p, Param{n.name + part, []int{n.channels}})
 		}
 		return p
+	case layerNorm:
+		return []Param{{n.name + ".weight", []int{n.channels}}, {n.name + ".bias", []int{n.channels}}}
+	case tokens:
+		return []Param{{n.name + ".table", []int{n.rows, n.channels}}}
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ type Imported struct {
 	opset     int
 	fused     *Network
 	int8      *int8Network
+	front     *front // what runs before the steps
+	given     []int  // slots of values that it computes
 	channels  int
 	tapLabels []string
 }
@@ -71,7 +73,7 @@ func Import(g *checkpoint.ONNX, taps []string) (*Imported, error) {
 		n.steps, n.values = nil, nil
 		return n, nil
 	}
-	return n, nil
+	return n, n.lift(g, nodes, values)
 }
 
 // NodeFilter says which nodes the named taps need.
@@ -202,8 +204,8 @@ func known(nodes []*checkpoint.ONNXNode) error {
 	return &fault.UnsupportedError{What: what, Hint: "tap an earlier layer, or export the network in other operators"}
 }
 
-// link numbers the values, and computes at once what depends on constants alone.
-func (n *Imported) link(g *checkpoint.ONNX, nodes []*checkpoint.ONNXNode, taps []string) error {
+// link numbers the values, and computes at once what depends on constants alone. Some values may be given beside the picture.
+func (n *Imported) link(g *checkpoint.ONNX, nodes []*checkpoint.ONNXNode, taps []string, given ...string) error {
 	slots := map[string]int{"": -1}
 	slot := func(name string, value *array) int {
 		if s, ok := slots[name]; ok {
@@ -214,6 +216,9 @@ func (n *Imported) link(g *checkpoint.ONNX, nodes []*checkpoint.ONNXNode, taps [
 		return slots[name]
 	}
 	n.input = slot(g.Inputs[0].Name, nil)
+	for _, name := range given {
+		n.given = append(n.given, slot(name, nil))
+	}
 	for _, node := range nodes {
 		s := step{node: node, run: operators[node.Op]}
 		constant := true

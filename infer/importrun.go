@@ -21,12 +21,16 @@ func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) (
 	if n.int8 != nil {
 		return n.int8.Run(ctx, batch, workers)
 	}
+	given, err := n.runFront(ctx, batch, workers)
+	if err != nil || n.front != nil && len(n.steps) == 0 {
+		return given, err
+	}
 	count := batch.Shape[0]
 	workers = parallel.Workers(workers)
 	within := max(1, workers/count)
 	results, errs := make([][]*array, count), make([]error, count)
 	parallel.For(workers/within, count, func(i int) {
-		results[i], errs[i] = n.runOne(ctx, &array{append([]int{1}, batch.Shape[1:]...), batch.Item(i).Data, nil, "F32"}, within)
+		results[i], errs[i] = n.runOne(ctx, &array{append([]int{1}, batch.Shape[1:]...), batch.Item(i).Data, nil, "F32"}, given, i, within)
 	})
 	for _, err := range errs {
 		if err != nil {
@@ -47,9 +51,24 @@ func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) (
 	return out, nil
 }
 
-func (n *Imported) runOne(ctx context.Context, picture *array, workers int) ([]*array, error) {
+// runFront computes what runs as a Network.
+func (n *Imported) runFront(ctx context.Context, batch *tensor.Tensor, workers int) ([]*tensor.Tensor, error) {
+	if n.front == nil {
+		return nil, nil
+	}
+	if only := n.front.only; only != (size{}) && only != (size{batch.Shape[2], batch.Shape[3]}) {
+		return nil, fmt.Errorf("a %dx%d picture: the network was exported for another size of picture, %dx%d", batch.Shape[3], batch.Shape[2], only.width, only.height)
+	}
+	return n.front.network.Run(ctx, batch, workers)
+}
+
+// runOne computes picture i of a batch, with what was computed of all of them already.
+func (n *Imported) runOne(ctx context.Context, picture *array, given []*tensor.Tensor, i, workers int) ([]*array, error) {
 	values := append([]*array{}, n.values...)
 	values[n.input] = picture
+	for k, v := range n.given {
+		values[v] = &array{append([]int{1}, given[k].Shape[1:]...), given[k].Item(i).Data, nil, "F32"}
+	}
 	for i, s := range n.steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -108,7 +108,8 @@ func (n *Network) newPlan(s size) (*plan, error) {
 
 // shape finds the size of a layer's result, and widens its input's border by what its window sees.
 func (p *plan) shape(l *layer, pads *[2]int) error {
-	in := &p.values[l.in]
+	reads := &p.values[l.in]
+	in := *reads
 	out := kernel.Activation{C: p.network.graph.nodes[l.out].channels, H: in.H, W: in.W, Lanes: kernel.Block}
 	w, pad := slider{1, 1, 1}, Padding(0)
 	switch l.kind {
@@ -117,6 +118,14 @@ func (p *plan) shape(l *layer, pads *[2]int) error {
 		w, pad = slider{c.Kernel, c.Stride, c.Dilation}, c.Pad
 	case maxPool:
 		w, pad = slider{l.node.pool.Kernel, l.node.pool.Stride, 1}, l.node.pool.Pad
+	case mean:
+		in.H, in.W = 1, 1
+	case tokens:
+		if in.H*in.W+l.node.first != l.node.rows {
+			return fmt.Errorf("a %dx%d picture makes %d tokens, not %d: the network was exported for another size of picture",
+				p.values[0].W, p.values[0].H, in.H*in.W+l.node.first, l.node.rows)
+		}
+		in.H, in.W = 1, l.node.rows
 	}
 	var after [2]int
 	out.H, pads[0], after[0] = w.over(in.H, pad)
@@ -125,9 +134,13 @@ func (p *plan) shape(l *layer, pads *[2]int) error {
 		return fmt.Errorf("a %dx%d picture is too small for layer %s", p.values[0].W, p.values[0].H, l.node.name)
 	}
 	if l.kind == conv { // a maximum skips what is outside
-		in.Border = max(in.Border, pads[0], pads[1], after[0], after[1])
+		reads.Border = max(reads.Border, pads[0], pads[1], after[0], after[1])
 	}
-	if l.residual != none {
+	if l.kind == gate {
+		if r := &p.values[l.residual]; r.H != 1 || r.W != 1 || r.C != out.C {
+			return &fault.ShapeError{What: "factors " + l.node.name, Want: fmt.Sprint([]int{out.C, 1, 1}), Got: []int{r.C, r.H, r.W}}
+		}
+	} else if l.residual != none {
 		if r := &p.values[l.residual]; r.H != out.H || r.W != out.W || r.C != out.C {
 			return &fault.ShapeError{What: "sum " + l.node.name, Want: fmt.Sprint([]int{out.C, out.H, out.W}), Got: []int{r.C, r.H, r.W}}
 		}

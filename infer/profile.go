@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -66,12 +67,24 @@ func (n *Network) Profile(batch *tensor.Tensor, workers, runs int) ([]LayerTime,
 	return all, nil
 }
 
+// Profile times the layers of what runs as a Network.
+func (n *Imported) Profile(batch *tensor.Tensor, workers, runs int) ([]LayerTime, error) {
+	switch {
+	case n.fused != nil:
+		return n.fused.Profile(batch, workers, runs)
+	case n.front != nil:
+		return n.front.network.Profile(batch, workers, runs)
+	}
+	return nil, errors.ErrUnsupported
+}
+
 // describe says what a layer computes, and with how many multiplications and additions.
 func (p *plan) describe(i int) (what string, flops float64) {
 	l := &p.network.layers[i]
 	in, out := &p.values[l.in], &p.values[l.out]
 	positions := float64(out.C * out.H * out.W)
-	what = [...]string{conv: "conv", clamp: "clamp", add: "add", maxPool: "max pool"}[l.kind]
+	what = [...]string{conv: "conv", clamp: "clamp", add: "add", maxPool: "max pool",
+		activation: "activation", mean: "mean", gate: "gate", layerNorm: "layer norm", attention: "attention", tokens: "tokens"}[l.kind]
 	switch l.kind {
 	case conv:
 		c := l.node.conv
@@ -83,6 +96,8 @@ func (p *plan) describe(i int) (what string, flops float64) {
 			what = "depthwise " + what
 		}
 		flops = 2 * positions * float64(in.C/c.Groups*c.Kernel*c.Kernel)
+	case attention:
+		flops = 4 * positions * float64(in.W)
 	default:
 		flops = positions
 	}

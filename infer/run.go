@@ -24,7 +24,7 @@ func (n *Network) Run(ctx context.Context, batch *tensor.Tensor, workers int) ([
 	out := make([]*tensor.Tensor, len(n.taps))
 	for i, v := range n.taps {
 		a := &p.values[v]
-		out[i] = tensor.New(count, a.C, a.H, a.W)
+		out[i] = tensor.New(n.form(i).shape(count, a)...)
 	}
 	workers = parallel.Workers(workers)
 	if count == 1 || workers == 1 {

@@ -146,3 +146,15 @@ func (a *Activation) StoreBlock(dst []float32, b int) {
 		}
 	}
 }
+
+// StoreLast writes the channels of a block to their place in one picture (H,W,C).
+func (a *Activation) StoreLast(dst []float32, b int) {
+	c0 := b * a.Lanes
+	channels := min(a.Lanes, a.C-c0)
+	for y := range a.H {
+		row := a.row(b, y)
+		for x := range a.W {
+			copy(dst[(y*a.W+x)*a.C+c0:][:channels], row[x*a.Lanes:])
+		}
+	}
+}
