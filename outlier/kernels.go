@@ -100,11 +100,27 @@ func (m *mapped) rows(x Matrix) ([]float32, error) {
 	return out, nil
 }
 
-// value is K of two mapped rows.
-func (m *mapped) value(a, b []float32) float64 {
+// values are K of a mapped row and of each of rows, in single precision.
+func (m *mapped) values(dst, row, rows []float32) {
 	if m.config.Kernel == "rbf" {
-		return expMinus(float64(kernel.SqDist(a, b)))
+		kernel.Gaussians(dst, row, rows)
+		return
 	}
+	for i := range dst {
+		dst[i] = float32(m.ofProduct(row, rows[i*m.width:][:m.width]))
+	}
+}
+
+// own is K of a mapped row and itself.
+func (m *mapped) own(row []float32) float64 {
+	if m.config.Kernel == "rbf" {
+		return 1
+	}
+	return m.ofProduct(row, row)
+}
+
+// ofProduct is K of two mapped rows, of the kernels that their product decides.
+func (m *mapped) ofProduct(a, b []float32) float64 {
 	_, dot := kernel.Moments(a, b, 0, 0)
 	switch m.config.Kernel {
 	case "poly":
@@ -113,20 +129,6 @@ func (m *mapped) value(a, b []float32) float64 {
 		return math.Tanh(dot + m.config.Coef0)
 	}
 	return dot
-}
-
-// expMinus is e^-v for v ≥ 0, to 1e-8 of its value: the kernel's rows keep less. 2^k is put together from its exponent, and the rest, at most
-// ½ln2 from 0, is Taylor's series to the seventh power.
-func expMinus(v float64) float64 {
-	if !(v < 700) {
-		return 0
-	}
-	const shifter = 3 << 51 // rounds to a whole number when added
-	k := (-v*math.Log2E + shifter) - shifter
-	r := -v - k*math.Ln2
-	r2 := r * r
-	p := (1 + r + r2*(0.5+r*(1./6))) + r2*r2*((1./24+r*(1./120))+r2*(1./720+r*(1./5040)))
-	return p * math.Float64frombits(uint64(int64(k)+1023)<<52)
 }
 
 func power(v float64, n int) float64 {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/blemish/blemish/fault"
-	"github.com/blemish/blemish/internal/parallel"
 )
 
 // OneClassSVMConfig separates the rows from the origin in the kernel's space (Schölkopf, Platt, Shawe-Taylor, Smola and Williamson, Neural
@@ -87,7 +86,7 @@ func (c OneClassSVMConfig) solve(ctx context.Context, x Matrix, k *mapped, opts 
 	}
 	left := c.Nu * float64(x.Rows)
 	for i := range s.alpha {
-		s.diagonal[i] = k.value(cache.row(i), cache.row(i))
+		s.diagonal[i] = k.own(cache.row(i))
 		s.alpha[i] = min(left, 1)
 		left -= s.alpha[i]
 	}
@@ -105,17 +104,20 @@ func (m *OneClassSVM) Score(ctx context.Context, x Matrix) ([]float64, error) {
 		return nil, err
 	}
 	scores := make([]float64, x.Rows)
-	w := m.kernel.width
-	parallel.For(0, x.Rows, func(i int) {
-		if ctx.Err() != nil {
-			return
-		}
-		row := rows[i*w:][:w]
-		for k, a := range m.alpha {
-			scores[i] -= a * m.kernel.value(m.mapped[k*w:][:w], row)
+	const together = 16 // queries, so that a block of support vectors is read once from memory
+	err = scoreGroups(ctx, x.Rows, together, 0, func(first, last int) {
+		w, values := m.kernel.width, make([]float32, rowBlock)
+		for from := 0; from < len(m.alpha); from += rowBlock {
+			alpha := m.alpha[from:min(from+rowBlock, len(m.alpha))]
+			for i := first; i < last; i++ {
+				m.kernel.values(values[:len(alpha)], rows[i*w:][:w], m.mapped[from*w:][:len(alpha)*w])
+				for k, a := range alpha {
+					scores[i] -= a * float64(values[k])
+				}
+			}
 		}
 	})
-	return scores, ctx.Err()
+	return scores, err
 }
 
 // Threshold is -ρ.

@@ -289,10 +289,8 @@ func (c *rowCache) rows(index []int) [][]float32 {
 	blocks := (c.n + columns - 1) / columns
 	parallel.For(c.workers, len(missing)*blocks, func(task int) {
 		k, b := missing[task/blocks], task%blocks
-		own := c.row(index[k])
-		for t := b * columns; t < min((b+1)*columns, c.n); t++ {
-			out[k][t] = float32(c.kernel.value(own, c.row(t)))
-		}
+		from, to := b*columns, min((b+1)*columns, c.n)
+		c.kernel.values(out[k][from:to], c.row(index[k]), c.mapped[from*c.kernel.width:to*c.kernel.width])
 	})
 	for _, k := range missing {
 		for c.order.Len() >= c.room {

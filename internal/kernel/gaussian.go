@@ -12,10 +12,10 @@ func Gaussians(dst, x, rows []float32) {
 		panic("kernel: Gaussians of rows that do not fit, or of a length that is no multiple of 16")
 	}
 	s := use()
-	for i := range dst {
-		dst[i] = s.sqDist(&x[0], &rows[i*n], n)
+	if len(dst) > 0 {
+		s.sqDists(&dst[0], &x[0], &rows[0], n, len(dst))
+		ExpMinus(dst)
 	}
-	ExpMinus(dst)
 }
 
 // ExpMinus replaces x, each from 0 to +Inf, by e^-x, to two units in the last place; what is less than the least normal number by 0.
@@ -30,6 +30,14 @@ func ExpMinus(x []float32) {
 		copy(rest[:], x[whole:])
 		s.expMinus(&rest[0], &rest[0], Block)
 		copy(x[whole:], rest[:])
+	}
+}
+
+// sqDistsGeneric sets dst[i] to the squared distance of x and row i of rows, count rows of n values one after the other.
+func sqDistsGeneric(dst, x, rows *float32, n, count int) {
+	to, from := unsafe.Slice(dst, count), unsafe.Slice(rows, n*count)
+	for i := range to {
+		to[i] = sqDistGeneric(x, &from[i*n], n)
 	}
 }
 

@@ -9,7 +9,7 @@ func genericSet() *set {
 	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric,
 		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric,
 		winogradIn: winogradInGeneric, winogradOut: winogradOutGeneric, acts: actsGeneric, softmax: softmaxGeneric,
-		atMost: atMostGeneric, expMinus: expMinusGeneric}
+		atMost: atMostGeneric, sqDists: sqDistsGeneric, expMinus: expMinusGeneric}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tileFunc{p, [2]func(*tileArgs){
 			func(a *tileArgs) { tileGeneric(a, p, 1) },

@@ -73,6 +73,7 @@ type set struct {
 	copyRows  func(dst, src *float32, offsets *int64, steps, pitch, n int)
 
 	atMost   func(values, limits *float32, rows int) uint64
+	sqDists  func(dst, x, rows *float32, n, count int)
 	expMinus func(dst, x *float32, n int)
 
 	winogradIn, winogradOut func(*winogradArgs)

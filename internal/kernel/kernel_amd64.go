@@ -21,7 +21,7 @@ func setOf(isa cpu.ISA) *set {
 			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
 			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
 			acts: actsAVX2, softmax: softmaxAVX2,
-			atMost: atMostAVX2, expMinus: expMinusAVX2,
+			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
 		}
 	case cpu.AVX2:
 		return &set{
@@ -34,7 +34,7 @@ func setOf(isa cpu.ISA) *set {
 			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
 			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
 			acts: actsAVX2, softmax: softmaxAVX2,
-			atMost: atMostAVX2, expMinus: expMinusAVX2,
+			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
 		}
 	}
 	return genericSet()
@@ -158,6 +158,9 @@ func winogradOutAVX2(a *winogradArgs)
 
 //go:noescape
 func atMostAVX2(values, limits *float32, rows int) uint64
+
+//go:noescape
+func sqDistsAVX2(dst, x, rows *float32, n, count int)
 
 //go:noescape
 func expMinusAVX2(dst, x *float32, n int)

@@ -30,6 +30,92 @@ atMostAVX2row:
 	MOVQ         AX, ret+24(FP)
 	RET
 
+// func sqDistsAVX2(dst *float32, x *float32, rows *float32, n int, count int)
+// Requires: AVX, FMA3
+TEXT ·sqDistsAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ rows+16(FP), R8
+	MOVQ n+24(FP), DX
+	MOVQ count+32(FP), CX
+	MOVQ DX, R9
+	SHLQ $0x02, R9
+
+sqDistsAVX2many:
+	CMPQ   CX, $0x04
+	JL     sqDistsAVX2few
+	LEAQ   (R8)(R9*1), R10
+	LEAQ   (R10)(R9*1), R11
+	LEAQ   (R11)(R9*1), R12
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	XORQ   AX, AX
+
+sqDistsAVX2four:
+	VMOVUPS      (SI)(AX*1), Y8
+	VSUBPS       (R8)(AX*1), Y8, Y4
+	VFMADD231PS  Y4, Y4, Y0
+	VSUBPS       (R10)(AX*1), Y8, Y5
+	VFMADD231PS  Y5, Y5, Y1
+	VSUBPS       (R11)(AX*1), Y8, Y6
+	VFMADD231PS  Y6, Y6, Y2
+	VSUBPS       (R12)(AX*1), Y8, Y7
+	VFMADD231PS  Y7, Y7, Y3
+	VMOVUPS      32(SI)(AX*1), Y8
+	VSUBPS       32(R8)(AX*1), Y8, Y4
+	VFMADD231PS  Y4, Y4, Y0
+	VSUBPS       32(R10)(AX*1), Y8, Y5
+	VFMADD231PS  Y5, Y5, Y1
+	VSUBPS       32(R11)(AX*1), Y8, Y6
+	VFMADD231PS  Y6, Y6, Y2
+	VSUBPS       32(R12)(AX*1), Y8, Y7
+	VFMADD231PS  Y7, Y7, Y3
+	ADDQ         $0x40, AX
+	CMPQ         AX, R9
+	JL           sqDistsAVX2four
+	LEAQ         (R12)(R9*1), R8
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (DI)
+	ADDQ         $0x10, DI
+	SUBQ         $0x04, CX
+	JMP          sqDistsAVX2many
+
+sqDistsAVX2few:
+	TESTQ  CX, CX
+	JZ     sqDistsAVX2done
+	VXORPS Y0, Y0, Y0
+	XORQ   AX, AX
+
+sqDistsAVX2one:
+	VMOVUPS      (SI)(AX*1), Y8
+	VSUBPS       (R8)(AX*1), Y8, Y4
+	VFMADD231PS  Y4, Y4, Y0
+	VMOVUPS      32(SI)(AX*1), Y8
+	VSUBPS       32(R8)(AX*1), Y8, Y4
+	VFMADD231PS  Y4, Y4, Y0
+	ADDQ         $0x40, AX
+	CMPQ         AX, R9
+	JL           sqDistsAVX2one
+	LEAQ         (R8)(R9*1), R8
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (DI)
+	ADDQ         $0x04, DI
+	DECQ         CX
+	JMP          sqDistsAVX2few
+
+sqDistsAVX2done:
+	VZEROUPPER
+	RET
+
 // func expMinusAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expMinusAVX2(SB), NOSPLIT, $0-24

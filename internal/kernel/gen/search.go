@@ -41,6 +41,72 @@ func atMost(v isa) {
 // notLess is a predicate of VCMPPS, false for NaN and quiet.
 const notLess = 0x1d
 
+// sqDists sets dst[i] to Σ(x[j]-rows[i][j])² over n values, n a positive multiple of 16, for count rows one after the other: four at a time, so
+// that x is loaded once. Each sum has 8 partial ones.
+func sqDists(v isa) {
+	name := "sqDists" + v.name
+	TEXT(name, NOSPLIT, "func(dst, x, rows *float32, n, count int)")
+	dst, x, n, count, bytes, at := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R9, reg.RAX
+	rows := []reg.GPPhysical{reg.R8, reg.R10, reg.R11, reg.R12}
+	Load(Param("dst"), dst)
+	Load(Param("x"), x)
+	Load(Param("rows"), rows[0])
+	Load(Param("n"), n)
+	Load(Param("count"), count)
+	MOVQ(n, bytes)
+	SHLQ(Imm(2), bytes)
+	sum := func(label string, together int) {
+		for i := 1; i < together; i++ {
+			LEAQ(Mem{Base: rows[i-1], Index: bytes, Scale: 1}, rows[i])
+		}
+		for i := range together {
+			v.zero(v.regs[i])
+		}
+		XORQ(at, at)
+		Label(label)
+		for j := range block / v.width {
+			VMOVUPS(Mem{Base: x, Index: at, Scale: 1, Disp: j * v.width * float}, v.regs[8])
+			for i := range together {
+				t := v.regs[4+i]
+				VSUBPS(Mem{Base: rows[i], Index: at, Scale: 1, Disp: j * v.width * float}, v.regs[8], t)
+				VFMADD231PS(t, t, v.regs[i])
+			}
+		}
+		ADDQ(Imm(block*float), at)
+		CMPQ(at, bytes)
+		JL(LabelRef(label))
+		LEAQ(Mem{Base: rows[together-1], Index: bytes, Scale: 1}, rows[0])
+	}
+	Label(name + "many")
+	CMPQ(count, Imm(4))
+	JL(LabelRef(name + "few"))
+	sum(name+"four", 4)
+	VHADDPS(v.regs[1], v.regs[0], v.regs[0])
+	VHADDPS(v.regs[3], v.regs[2], v.regs[2])
+	VHADDPS(v.regs[2], v.regs[0], v.regs[0]) // of each row the sum of the lower four lanes, and of the upper four
+	VEXTRACTF128(Imm(1), reg.Y0, reg.X1)
+	VADDPS(reg.X1, reg.X0, reg.X0)
+	VMOVUPS(reg.X0, Mem{Base: dst})
+	ADDQ(Imm(4*float), dst)
+	SUBQ(Imm(4), count)
+	JMP(LabelRef(name + "many"))
+	Label(name + "few")
+	TESTQ(count, count)
+	JZ(LabelRef(name + "done"))
+	sum(name+"one", 1)
+	VHADDPS(v.regs[0], v.regs[0], v.regs[0])
+	VHADDPS(v.regs[0], v.regs[0], v.regs[0])
+	VEXTRACTF128(Imm(1), reg.Y0, reg.X1)
+	VADDSS(reg.X1, reg.X0, reg.X0)
+	VMOVSS(reg.X0, Mem{Base: dst})
+	ADDQ(Imm(float), dst)
+	DECQ(count)
+	JMP(LabelRef(name + "few"))
+	Label(name + "done")
+	VZEROUPPER()
+	RET()
+}
+
 // expMinus sets dst to e^-x for x from 0 to +Inf, over n values, n a positive multiple of 16: 2^k·e^r with |r| ≤ ½ln2, and Taylor's series to the
 // seventh power. What is less than the least normal number is 0.
 func expMinus(v isa) {
