@@ -5,31 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
+	"github.com/blemish/blemish/autograd"
 	"github.com/blemish/blemish/backbone"
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/detect/classifier"
 	"github.com/blemish/blemish/explain"
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/imageio"
+	"github.com/blemish/blemish/infer"
 	"github.com/blemish/blemish/nn"
 	"github.com/blemish/blemish/tensor"
 )
 
-// Explainer shows what made a classifier find pictures defective, at a layer of its frozen backbone.
+// Explainer shows what made a classifier find pictures defective, at a layer of its backbone.
 type Explainer struct {
 	model   *Model
-	extract *backbone.Extractor
-	rest    nn.Module
+	extract detect.Extractor // of frozen layers; nil where the whole backbone learned
+	front   nn.Module        // from the extractor's map, or the picture, to a layer that learned; nil for frozen ones
+	rest    nn.Module        // from the layer to the logits
 	ask     explain.Question
-	how     explain.Method
+	how     []explain.Method
 }
 
-// Explainer prepares maps at a layer: the tap the classifier reads, or one before it. It must not be used by several goroutines at once.
-func (m *Model) Explainer(layer string, how explain.Method) (*Explainer, error) {
+// Explainer prepares maps at a layer of the backbone, frozen or learned, that everything passes through. It must not be used by several
+// goroutines at once.
+func (m *Model) Explainer(layer string, how ...explain.Method) (*Explainer, error) {
 	d, ok := m.detector.(*classifier.Detector)
 	if !ok {
 		return nil, errors.New("a " + m.info.Method + " model is no classifier: only those are explained layer by layer")
+	}
+	for _, h := range how {
+		if !slices.Contains(explain.Methods(), h) {
+			return nil, &fault.ConfigError{Field: "map", Value: string(h), Reason: fmt.Sprintf("known are %v", explain.Methods())}
+		}
 	}
 	behind, err := d.Behind()
 	if err != nil {
@@ -39,55 +49,159 @@ func (m *Model) Explainer(layer string, how explain.Method) (*Explainer, error) 
 	if err != nil {
 		return nil, err
 	}
-	lookup := func(name string) (*tensor.Tensor, error) {
-		for _, e := range m.weights {
-			if e.Name == name {
-				return e.Tensor, nil
-			}
-		}
-		return nil, &fault.ConfigError{Field: "layer", Value: layer, Reason: "want " + m.info.Backbone.Layers[0] + " or a layer before it"}
-	}
-	e := &Explainer{model: m, rest: behind, ask: d.Ask(), how: how}
-	if e.extract, err = backbone.New(spec, []string{layer}, lookup); err != nil {
+	e := &Explainer{model: m, ask: d.Ask(), how: how}
+	learned, from, err := m.learned(d, spec.Graph(), layer)
+	if err != nil {
 		return nil, err
 	}
-	if tap := m.info.Backbone.Layers[0]; layer != tap {
-		tail, err := backbone.Tail(spec.Graph(), layer, tap)
-		if err != nil {
-			return nil, err
-		}
-		between, err := nn.NewGraph(tail, tap, rand.New(rand.NewPCG(0, 0)))
-		if err != nil {
-			return nil, err
-		}
-		if err := nn.LoadState(between, lookup); err != nil {
-			return nil, err
-		}
-		nn.Freeze(between, true)
-		nn.SetTraining(between, false)
-		e.rest = nn.Sequential{between, behind}
+	if learned {
+		return e, e.splitLearned(d, spec.Graph(), from, layer, behind)
 	}
-	_, err = explain.Map(how, tensor.New(1, 1, 1), tensor.New(1, 1, 1)) // is the method known?
-	return e, err
+	return e, e.splitFrozen(spec, layer, behind)
 }
 
-// Explain returns the map (H,W) of a picture at its own size.
-func (e *Explainer) Explain(ctx context.Context, picture *imageio.Picture, opts *Options) (*tensor.Tensor, error) {
+// learned says whether a layer lies behind the frozen part, and at which tap that ends: "" where there is none.
+func (m *Model) learned(d *classifier.Detector, g *infer.Graph, layer string) (learned bool, from string, err error) {
+	var names []string
+	for _, t := range g.Taps() {
+		names = append(names, t.Name)
+	}
+	at := slices.Index(names, layer)
+	if at < 0 {
+		return false, "", &fault.ConfigError{Field: "layer", Value: layer, Reason: fmt.Sprintf("%s has %v", m.info.Backbone.Name, names)}
+	}
+	tap := m.info.Backbone.Layers[0]
+	switch d.Fitted().TrainFrom {
+	case classifier.All:
+		return true, "", nil
+	case "":
+		if at > slices.Index(names, tap) {
+			return false, "", &fault.ConfigError{Field: "layer", Value: layer, Reason: "want " + tap + ", which this model reads, or a layer before it"}
+		}
+		return false, tap, nil
+	}
+	return at > slices.Index(names, tap), tap, nil
+}
+
+// splitFrozen cuts before the layer that the classifier reads, or there.
+func (e *Explainer) splitFrozen(spec backbone.Spec, layer string, behind nn.Module) error {
+	lookup := func(name string) (*tensor.Tensor, error) {
+		for _, w := range e.model.weights {
+			if w.Name == name {
+				return w.Tensor, nil
+			}
+		}
+		return nil, fmt.Errorf("the model holds no %s", name)
+	}
+	extract, err := backbone.New(spec, []string{layer}, lookup)
+	if err != nil {
+		return err
+	}
+	e.extract, e.rest = extract, behind
+	tap := e.model.info.Backbone.Layers[0]
+	if layer == tap {
+		return nil
+	}
+	between, err := part(spec.Graph(), layer, tap, lookup)
+	e.rest = nn.Sequential{between, behind}
+	return err
+}
+
+// splitLearned cuts among the layers that learned, which begin behind the tap from, or with the picture.
+func (e *Explainer) splitLearned(d *classifier.Detector, g *infer.Graph, from, layer string, behind nn.Module) error {
+	state, err := d.State()
+	if err != nil {
+		return err
+	}
+	lookup := func(name string) (*tensor.Tensor, error) {
+		if t, ok := state.Tensors[name]; ok {
+			return t, nil
+		}
+		return nil, fmt.Errorf("the classifier holds no %s", name)
+	}
+	if from != "" {
+		e.extract = e.model.extract
+	}
+	if e.front, err = part(g, from, layer, lookup); err != nil {
+		return err
+	}
+	whole, ok := behind.(interface{ Children() []nn.Module })
+	if !ok {
+		return errors.New("the classifier's backbone and head cannot be taken apart")
+	}
+	head := whole.Children()[len(whole.Children())-1]
+	e.rest = head
+	taps := g.Taps()
+	if last := taps[len(taps)-1].Name; layer != last {
+		between, err := part(g, layer, last, lookup)
+		if err != nil {
+			return err
+		}
+		e.rest = nn.Sequential{between, head}
+	}
+	return nil
+}
+
+// part is a network from one tap, or the picture where from is "", to another, frozen and in evaluation.
+func part(g *infer.Graph, from, to string, lookup func(string) (*tensor.Tensor, error)) (nn.Module, error) {
+	if from != "" {
+		var err error
+		if g, err = backbone.Tail(g, from, to); err != nil {
+			return nil, err
+		}
+	}
+	m, err := nn.NewGraph(g, to, rand.New(rand.NewPCG(0, 0)))
+	if err != nil {
+		return nil, err
+	}
+	if err := nn.LoadState(m, lookup); err != nil {
+		return nil, err
+	}
+	nn.Freeze(m, true)
+	nn.SetTraining(m, false)
+	return m, nil
+}
+
+// Explain returns the maps (H,W) of a picture at its own size, one a method, all from one pass through the network.
+func (e *Explainer) Explain(ctx context.Context, picture *imageio.Picture, opts *Options) ([]*tensor.Tensor, error) {
 	x, geometry, err := e.model.info.Preprocess.Apply(picture)
 	if err != nil {
 		return nil, err
 	}
-	maps, err := detect.Features(ctx, e.extract, x.Reshape(append([]int{1}, x.Shape...)...), opts.workers())
-	if err != nil {
-		return nil, err
-	}
-	_, gradients, err := explain.Gradients(ctx, e.rest, maps[0], e.ask, opts.workers())
+	features, err := e.features(ctx, x.Reshape(append([]int{1}, x.Shape...)...), opts.workers())
 	if err != nil {
 		return nil, fmt.Errorf("explaining: %w", err)
 	}
-	m, err := explain.Map(e.how, maps[0].Item(0), gradients.Item(0))
+	_, gradients, err := explain.Gradients(ctx, e.rest, features, e.ask, opts.workers())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("explaining: %w", err)
 	}
-	return geometry.MapBack(explain.Upsample(m, x.Shape[1], x.Shape[2])), nil
+	var maps []*tensor.Tensor
+	for _, how := range e.how {
+		m, err := explain.Map(how, features.Item(0), gradients.Item(0))
+		if err != nil {
+			return nil, err
+		}
+		maps = append(maps, geometry.MapBack(explain.Upsample(m, x.Shape[1], x.Shape[2])))
+	}
+	return maps, nil
+}
+
+// features are the layer's, of a picture (1,3,H,W).
+func (e *Explainer) features(ctx context.Context, x *tensor.Tensor, workers int) (out *tensor.Tensor, err error) {
+	defer autograd.Catch(&err)
+	if e.extract != nil {
+		maps, err := detect.Features(ctx, e.extract, x, workers)
+		if err != nil {
+			return nil, err
+		}
+		x = maps[0]
+	}
+	if e.front == nil {
+		return x, nil
+	}
+	t := autograd.NewTape()
+	t.Workers = workers
+	t.NoGrad(func() { out = e.front.Forward(t, t.Input(x)).Value.Clone() })
+	return out, nil
 }

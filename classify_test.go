@@ -97,10 +97,10 @@ func TestExplainersShowWhatTheModelSaw(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Shape[0] != p.Image.Height || got.Shape[1] != p.Image.Width {
-				t.Fatalf("%s: map of %v for a picture of %dx%d", how, got.Shape, p.Image.Width, p.Image.Height)
+			if got[0].Shape[0] != p.Image.Height || got[0].Shape[1] != p.Image.Width {
+				t.Fatalf("%s: map of %v for a picture of %dx%d", how, got[0].Shape, p.Image.Width, p.Image.Height)
 			}
-			if r := correlation(got.Data, own.Map.Data); layer == "_blocks.15" && how == explain.Evidence && r < 0.99999 {
+			if r := correlation(got[0].Data, own.Map.Data); layer == "_blocks.15" && how == explain.Evidence && r < 0.99999 {
 				t.Errorf("evidence correlates by %v with the model's own map", r)
 			}
 		}

@@ -20,21 +20,26 @@ type classifierJob struct {
 	Dir     string `json:"dir"`
 	Preset  string `json:"preset"`
 	Threads int    `json:"threads"`
+	Epochs  int    `json:"epochs"`
 }
 
 // compareClassifier times whole trainings of a classifier, pictures from disk, beside PyTorch's, in turn. Each side is a process of its own.
-// The chapter's preset trains a VGG-16 of random weights, the default a head on EfficientNet-Lite0.
+// The chapter's preset trains a VGG-16 of random weights, the default a head on EfficientNet-Lite0: to its last epoch, without early stopping,
+// so that both sides do the same work. Blemish's time ends with a calibrated model, PyTorch's with the last epoch.
 func compareClassifier(args []string) error {
 	flags := flag.NewFlagSet("classifier", flag.ContinueOnError)
 	python := flags.String("python", "python3", "interpreter with torch, torchvision and timm installed")
 	data := flags.String("data", "", "folder with train and valid class folders")
 	rounds := flags.Int("rounds", 3, "runs of each side, in turn")
 	threads := flags.Int("threads", 2, "of each side")
+	only := flags.String("only", "", "chapter or default alone")
+	epochs := flags.Int("epochs", 0, "instead of the preset's 5 or 60")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *rounds < 1 || *data == "" {
-		return errors.New("want -data DIR and at least one round")
+	presets := map[string]int{"chapter": 5, "default": 60}
+	if _, known := presets[*only]; *rounds < 1 || *data == "" || *only != "" && !known {
+		return errors.New("want -data DIR, at least one round, and -only chapter or default")
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -43,7 +48,13 @@ func compareClassifier(args []string) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\tBlemish\tPyTorch\tratio")
 	for _, preset := range []string{"chapter", "default"} {
-		raw, err := json.Marshal(classifierJob{*data, preset, *threads})
+		if *only != "" && *only != preset {
+			continue
+		}
+		if *epochs > 0 {
+			presets[preset] = *epochs
+		}
+		raw, err := json.Marshal(classifierJob{*data, preset, *threads, presets[preset]})
 		if err != nil {
 			return err
 		}
@@ -82,8 +93,9 @@ func classifierSide(raw string) error {
 	config := blemish.ClassifierConfig{Preset: blemish.Preset(j.Preset), Seed: 245}
 	if j.Preset == "chapter" {
 		config.Untrained = true
+		config.Options = json.RawMessage(fmt.Sprintf(`{"epochs": %d}`, j.Epochs))
 	} else {
-		config.Options = json.RawMessage(`{"stop_after": 0, "flips": false}`)
+		config.Options = json.RawMessage(fmt.Sprintf(`{"epochs": %d, "stop_after": 0, "flips": false}`, j.Epochs))
 	}
 	start := time.Now()
 	_, err = blemish.TrainClassifier(context.Background(), blemish.Labels{Train: files(set.Train), Valid: files(set.Valid)}, config, &blemish.Options{Workers: j.Threads})

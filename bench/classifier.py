@@ -44,7 +44,7 @@ def chapter():
     model.features.requires_grad_(False)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, mode="max")
-    for _ in range(5):
+    for _ in range(job["epochs"]):
         model.train()
         for x, y in train:
             loss = F.cross_entropy(model(x), y)
@@ -79,7 +79,7 @@ def default():
     x, vx = (x - mean) / std, (vx - mean) / std
     head = nn.Sequential(nn.Dropout(0.2), nn.Linear(x.shape[2], 2))
     optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3, weight_decay=0.05)
-    epochs, batch = 60, 64
+    epochs, batch = job["epochs"], 64
     steps = math.ceil(len(y) / batch)
     warm = 3 * steps
     rate = lambda s: (s + 1) / warm if s < warm else (1 + math.cos(math.pi * (s - warm) / (epochs * steps - warm))) / 2

@@ -30,6 +30,7 @@ func compareMaps(args []string) error {
 	size := flags.Int("size", 224, "pixels of the shorter side")
 	good := flags.Int("good", 150, "good training pictures")
 	test := flags.Int("test", 60, "good test pictures")
+	from := flags.String("train-from", "", "first layer of the backbone that learns, too; pictures are then squashed to squares")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -40,6 +41,10 @@ func compareMaps(args []string) error {
 	train, valid, tested := byPart(set, *good, *test)
 	fmt.Printf("%d training, %d validation and %d test pictures, split by part\n\n", len(train), len(valid), len(tested))
 	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "flips": false}`), Preprocess: preprocess(*size)}
+	if *from != "" {
+		config.Options = json.RawMessage(fmt.Sprintf(`{"views": 2, "flips": false, "train_from": %q, "epochs": 8, "warmup": 1, "learning_rate": 1e-3, "backbone_rate": 0.3, "batch_size": 32, "stop_after": 0}`, *from))
+		config.Preprocess.Resize, config.Preprocess.Size, config.Preprocess.Height, config.Preprocess.Width = transform.Exact, 0, *size, *size
+	}
 	ctx := context.Background()
 	model, err := blemish.TrainClassifier(ctx, blemish.Labels{Train: files(train), Valid: files(valid)}, config, nil)
 	if err != nil {
@@ -51,45 +56,81 @@ func compareMaps(args []string) error {
 	}
 	fmt.Printf("classifier: accuracy %.2f %%, balanced %.2f %%, AUROC %.4f\n\n", 100*e.Class.Accuracy, 100*e.Class.BalancedAccuracy, *e.Image.AUROC)
 	fmt.Println("| map | pointing game | pixel AUROC | AUPRO |\n|---|---|---|---|")
-	measure := func(name string, draw func(*imageio.Picture) (*tensor.Tensor, error)) error {
-		pointing, r, err := pointAt(ctx, files(tested), draw)
-		if err == nil {
-			fmt.Printf("| %s | %.1f %% | %.4f | %.4f |\n", name, 100*pointing, r.AUROC, r.AUPRO)
+	measure := func(names []string, draw func(*imageio.Picture) ([]*tensor.Tensor, error)) error {
+		rows, err := pointAt(ctx, files(tested), len(names), draw)
+		for i, r := range rows {
+			fmt.Printf("| %s | %.1f %% | %.4f | %.4f |\n", names[i], 100*r.pointing, r.pixels.AUROC, r.pixels.AUPRO)
 		}
 		return err
 	}
-	scored := func(m *blemish.Model) func(p *imageio.Picture) (*tensor.Tensor, error) {
-		return func(p *imageio.Picture) (*tensor.Tensor, error) {
+	scored := func(m *blemish.Model) func(p *imageio.Picture) ([]*tensor.Tensor, error) {
+		return func(p *imageio.Picture) ([]*tensor.Tensor, error) {
 			r, err := m.Score(ctx, p, nil)
-			return r.Map, err
+			return []*tensor.Tensor{r.Map}, err
 		}
 	}
-	if err := measure("the model's own: CAM of the log-odds", scored(model)); err != nil {
+	if err := measure([]string{"the model's own: CAM of the log-odds"}, scored(model)); err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		layer string
-		how   explain.Method
-	}{
-		{"_blocks.15", explain.GradCAM}, {"_blocks.15", explain.GradCAMPlusPlus}, {"_blocks.15", explain.LayerCAM},
-		{"_blocks.10", explain.GradCAM}, {"_blocks.10", explain.LayerCAM}, {"_blocks.4", explain.LayerCAM},
-	} {
-		x, err := model.Explainer(c.layer, c.how)
+	if err := measureLayers(ctx, model, measure); err != nil {
+		return err
+	}
+	clean := slices.DeleteFunc(slices.Clone(train), func(i dataset.Item) bool { return i.Defective })
+	for _, method := range []string{"patchcore", "padim"} {
+		m, err := blemish.Train(ctx, files(clean), nil, blemish.Config{
+			Method: method, Preprocess: preprocess(*size), Calibration: blemish.CalibrationConfig{Strategy: blemish.NoCalibration},
+		}, nil)
 		if err != nil {
 			return err
 		}
-		if err := measure(fmt.Sprintf("%s at %s", c.how, c.layer), func(p *imageio.Picture) (*tensor.Tensor, error) { return x.Explain(ctx, p, nil) }); err != nil {
+		if err := measure([]string{method + ", from the good pictures alone"}, scored(m)); err != nil {
 			return err
 		}
 	}
-	clean := slices.DeleteFunc(slices.Clone(train), func(i dataset.Item) bool { return i.Defective })
-	patchcore, err := blemish.Train(ctx, files(clean), nil, blemish.Config{
-		Preprocess: preprocess(*size), Calibration: blemish.CalibrationConfig{Strategy: blemish.NoCalibration},
-	}, nil)
-	if err != nil {
-		return err
+	return nil
+}
+
+// layersExplained are from the deepest to the shallowest, with strides of 32, 16, 8 and 4 pixels.
+var layersExplained = []string{"_blocks.15", "_blocks.10", "_blocks.4", "_blocks.2"}
+
+// measureLayers measures every method at every layer, and Layer-CAM of several layers fused.
+func measureLayers(ctx context.Context, model *blemish.Model, measure func([]string, func(*imageio.Picture) ([]*tensor.Tensor, error)) error) error {
+	methods := []explain.Method{explain.LayerCAM, explain.GradCAM, explain.GradCAMPlusPlus} // the fused one first
+	var names []string
+	var explainers []*blemish.Explainer
+	for _, layer := range layersExplained {
+		x, err := model.Explainer(layer, methods...)
+		if err != nil {
+			return err
+		}
+		explainers = append(explainers, x)
+		for _, how := range methods {
+			names = append(names, fmt.Sprintf("%s at %s", how, layer))
+		}
 	}
-	return measure("PatchCore, from the good pictures alone", scored(patchcore))
+	for i := 2; i <= len(layersExplained); i++ {
+		names = append(names, fmt.Sprintf("layer-cam fused over %v", layersExplained[:i]))
+	}
+	names = append(names, fmt.Sprintf("layer-cam fused over %v", layersExplained[1:3]))
+	return measure(names, func(p *imageio.Picture) ([]*tensor.Tensor, error) {
+		var all, layerCAM []*tensor.Tensor
+		for _, x := range explainers {
+			maps, err := x.Explain(ctx, p, nil)
+			if err != nil {
+				return nil, err
+			}
+			all, layerCAM = append(all, maps...), append(layerCAM, maps[0])
+		}
+		for i := 2; i <= len(layerCAM); i++ {
+			fused, err := explain.Fuse(layerCAM[:i]...)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, fused)
+		}
+		fused, err := explain.Fuse(layerCAM[1:3]...)
+		return append(all, fused), err
+	})
 }
 
 // preprocess makes the shorter side size pixels.
@@ -153,41 +194,55 @@ func byPart(set *dataset.Dataset, good, test int) (train, valid, tested []datase
 	return train, valid, append(tested, shuffle(clean)[:test]...)
 }
 
-// pointAt draws the maps of all pictures: how often the highest value lies on the mask, and how well pixels are told apart.
-func pointAt(ctx context.Context, source blemish.Source, draw func(*imageio.Picture) (*tensor.Tensor, error)) (float64, metric.PixelResult, error) {
-	pixels, err := metric.NewPixelEvaluator()
-	if err != nil {
-		return 0, metric.PixelResult{}, err
+// localisation is how often the highest value of a map lies on the mask, and how well pixels are told apart.
+type localisation struct {
+	pointing float64
+	pixels   metric.PixelResult
+}
+
+// pointAt draws n maps of each picture, and measures them over all pictures.
+func pointAt(ctx context.Context, source blemish.Source, n int, draw func(*imageio.Picture) ([]*tensor.Tensor, error)) ([]localisation, error) {
+	pixels, hits, marked := make([]*metric.PixelEvaluator, n), make([]int, n), 0
+	for k := range pixels {
+		var err error
+		if pixels[k], err = metric.NewPixelEvaluator(); err != nil {
+			return nil, err
+		}
+		defer pixels[k].Close()
 	}
-	defer pixels.Close()
-	hits, marked := 0, 0
 	for i := range source.Len() {
 		p, err := source.Picture(ctx, i)
 		if err != nil {
-			return 0, metric.PixelResult{}, err
+			return nil, err
 		}
 		if p.Defective && p.Mask == nil {
 			continue
 		}
-		m, err := draw(p.Image)
+		maps, err := draw(p.Image)
 		if err != nil {
-			return 0, metric.PixelResult{}, err
+			return nil, err
 		}
 		var mask []uint8
 		if p.Mask != nil {
 			mask = p.Mask.Data
 			marked++
-			if mask[slices.Index(m.Data, slices.Max(m.Data))] != 0 {
-				hits++
+		}
+		for k, m := range maps {
+			if mask != nil && mask[slices.Index(m.Data, slices.Max(m.Data))] != 0 {
+				hits[k]++
+			}
+			if err := pixels[k].Add(p.Kind, m.Data, mask, m.Shape[1], m.Shape[0]); err != nil {
+				return nil, err
 			}
 		}
-		if err := pixels.Add(p.Kind, m.Data, mask, m.Shape[1], m.Shape[0]); err != nil {
-			return 0, metric.PixelResult{}, err
+	}
+	out := make([]localisation, n)
+	for k := range out {
+		all, _, err := pixels[k].Results()
+		if err != nil {
+			return nil, err
 		}
+		out[k] = localisation{float64(hits[k]) / float64(marked), *all}
 	}
-	all, _, err := pixels.Results()
-	if err != nil {
-		return 0, metric.PixelResult{}, err
-	}
-	return float64(hits) / float64(marked), *all, nil
+	return out, nil
 }

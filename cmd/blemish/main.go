@@ -91,7 +91,7 @@ and decides with a false-alarm rate that was asked for.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newDemo(c), newTrain(c), newInspect(c), newEval(c), newOutliers(c), newCalibrate(c), newInfo(c), newWeights(c), newVersion(c),
+		newDemo(c), newTrain(c), newInspect(c), newEval(c), newExplain(c), newOutliers(c), newCalibrate(c), newInfo(c), newWeights(c), newVersion(c),
 	)
 	return root
 }

@@ -234,12 +234,13 @@ func (f Fitted) check() error {
 	return nil
 }
 
-// Behind is what computes the logits (N,K) from the feature map (N,C,h,w) of the extractor's only tap, for explanations at earlier layers. It
+// Behind is what computes the logits (N,K) from the feature map (N,C,h,w) of the extractor's only tap, or from pictures where the whole
+// backbone learned, for explanations at other layers. It
 // is in evaluation; one goroutine at a time may use it where backbone layers learned.
 func (d *Detector) Behind() (nn.Module, error) {
 	switch {
-	case len(d.extract.Taps()) != 1 || d.fitted.TrainFrom == All:
-		return nil, &fault.UnsupportedError{What: "explaining a classifier of several layers, or of a whole trained backbone, at another layer", Hint: "train it on one layer"}
+	case len(d.extract.Taps()) != 1:
+		return nil, &fault.UnsupportedError{What: "explaining a classifier of several layers at another layer", Hint: "train it on one layer"}
 	case d.fitted.pooled():
 		return nn.Sequential{nn.GlobalAvgPool, d.net.last[0]}, nil
 	}
