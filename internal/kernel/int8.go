@@ -310,8 +310,23 @@ type Step8 struct {
 	Quantize *Quantizing // from sums to levels
 }
 
-// sums8 is scratch memory for a row of sums.
-var sums8 = sync.Pool{New: func() any { return new([]int32) }}
+// scratch8 is what a goroutine computes a row in.
+type scratch8 struct {
+	sums  []int32
+	tile  tile8Args
+	level levelArgs
+}
+
+var scratches8 = sync.Pool{New: func() any { return new(scratch8) }}
+
+// takeScratch8 is scratch memory for rows of n pixels. What it points at is let go of by the next use at the latest.
+func takeScratch8(n int) *scratch8 {
+	s := scratches8.Get().(*scratch8)
+	if len(s.sums) < n*Block {
+		s.sums = make([]int32, n*Block)
+	}
+	return s
+}
 
 // Run computes s.Out. The input's border must be at least as wide as the padding on every side.
 func (c *Conv8) Run(workers int, s Step8, offsets Offsets8) {
@@ -327,33 +342,31 @@ func (c *Conv8) Run(workers int, s Step8, offsets Offsets8) {
 		out.frame(b)
 	}
 	parallel.For(workers, len(c.blocks)*chunks, func(i int) {
-		scratch := sums8.Get().(*[]int32)
-		defer sums8.Put(scratch)
-		if len(*scratch) < out.W*Block {
-			*scratch = make([]int32, out.W*Block)
-		}
+		scratch := takeScratch8(out.W)
+		defer scratches8.Put(scratch)
 		block, chunk := i/chunks, i%chunks
 		for y := chunk * rows; y < min(out.H, (chunk+1)*rows); y++ {
-			c.row(s, offsets[block], block, y, (*scratch)[:out.W*Block])
+			c.row(&s, offsets[block], block, y, scratch)
 		}
 	})
 }
 
 // row computes one row of one block of outputs.
-func (c *Conv8) row(s Step8, offsets []int64, block, y int, sums []int32) {
+func (c *Conv8) row(s *Step8, offsets []int64, block, y int, scratch *scratch8) {
 	in, out, b := s.In, s.Out, &c.blocks[block]
 	t := c.set.tileOf(out.W)
-	a := tile8Args{
+	a := &scratch.tile
+	*a = tile8Args{
 		offsets: &offsets[0], counts: &b.counts[0], groups: len(b.counts), weights: &b.weights[0], bias: &b.bias[0],
 		stride: c.spec.Stride * in.Lanes,
 	}
 	for x := 0; x < out.W; x += t.pixels {
 		x := min(x, out.W-t.pixels)
 		a.in = unsafe.Pointer(&in.Data[in.at(0, y*c.spec.Stride-s.Pad[0], x*c.spec.Stride-s.Pad[1])])
-		a.sums = &sums[x*Block]
-		t.run(&a)
+		a.sums = &scratch.sums[x*Block]
+		t.run(a)
 	}
-	s.quantizeRow(c.set, block, y, sums)
+	s.quantizeRow(c.set, block, y, scratch)
 }
 
 // MaxPool8 takes the largest level under each window; what lies outside the input does not count.

@@ -86,48 +86,52 @@ func (q *Quantizing) Prepare(zero, other uint8) {
 	}
 }
 
-// quantizeRow writes one row of one block.
-func (s *Step8) quantizeRow(set *int8Set, block, y int, sums []int32) {
-	q, at := s.Quantize, s.Out.at(block, y, 0)
-	a := levelArgs{sums: &sums[0], out: unsafe.Pointer(&s.Out.Data[at]), pixels: s.Out.W, scale: &q.scale[block*Block], constants: &q.constants}
+// quantizeRow writes one row of one block from its sums.
+func (s *Step8) quantizeRow(set *int8Set, block, y int, scratch *scratch8) {
+	q, a := s.Quantize, &scratch.level
+	*a = levelArgs{
+		sums: &scratch.sums[0], out: unsafe.Pointer(&s.Out.Data[s.Out.at(block, y, 0)]), pixels: s.Out.W,
+		scale: &q.scale[block*Block], constants: &q.constants,
+	}
 	if q.Add != nil {
 		a.residual = unsafe.Pointer(&s.Residual.Data[s.Residual.at(block, y, 0)])
 	}
 	if q.Again != nil {
 		a.last = 1
 	}
-	set.requantize(&a)
+	set.requantize(a)
 }
 
 // Requantize8 writes the levels of s.In, which stands for a convolution that changes nothing: its sums are levels less Zero.
 func Requantize8(workers int, s Step8) {
 	set, in, out := use8(), s.In, s.Out
 	parallel.For(workers, out.Blocks(), func(block int) {
+		scratch := takeScratch8(out.W)
+		defer scratches8.Put(scratch)
 		out.frame(block)
-		sums := make([]int32, out.W*Block)
 		for y := range out.H {
-			for i, v := range in.Data[in.at(block, y, 0):][:len(sums)] {
-				sums[i] = int32(v) - int32(in.Zero)
+			for i, v := range in.Data[in.at(block, y, 0):][:out.W*Block] {
+				scratch.sums[i] = int32(v) - int32(in.Zero)
 			}
-			s.quantizeRow(set, block, y, sums)
+			s.quantizeRow(set, block, y, scratch)
 		}
 	})
 }
 
 // Mean8 writes the levels of the mean over each channel of s.In: sums over all pixels, which Quantize scales.
 func Mean8(s Step8) {
-	in := s.In
-	sums := make([]int32, Block)
+	in, scratch := s.In, takeScratch8(1)
+	defer scratches8.Put(scratch)
 	for block := range s.Out.Blocks() {
 		s.Out.frame(block)
+		sums := scratch.sums[:Block]
 		clear(sums)
 		for y := range in.H {
-			row := in.Data[in.at(block, y, 0):][:in.W*Block]
-			for i, v := range row {
+			for i, v := range in.Data[in.at(block, y, 0):][:in.W*Block] {
 				sums[i%Block] += int32(v) - int32(in.Zero)
 			}
 		}
-		s.quantizeRow(use8(), block, 0, sums)
+		s.quantizeRow(use8(), block, 0, scratch)
 	}
 }
 
