@@ -292,8 +292,8 @@ type peer struct {
 	out *bufio.Reader
 }
 
-func startPeer(python, script string) (*peer, error) {
-	p := &peer{cmd: exec.Command(python, script)}
+func startPeer(python string, script ...string) (*peer, error) {
+	p := &peer{cmd: exec.Command(python, script...)}
 	p.cmd.Stderr = io.Discard
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {

@@ -4,6 +4,7 @@
 //	go run . patchcore -python /tmp/peers/bin/python -data DIR   # anomalib's PatchCore
 //	go run . training -python /tmp/peers/bin/python              # a step of training in PyTorch
 //	go run . inference -python /tmp/peers/bin/python             # ONNX Runtime, PyTorch, faiss
+//	go run . int8 -python /tmp/peers/bin/python -model FILE       # a quantised network in ONNX Runtime
 //	go run . classifier -python /tmp/peers/bin/python -data DIR  # whole trainings of a classifier in PyTorch
 //	go run . outlier -python /tmp/peers/bin/python               # scikit-learn's outlier detectors
 //	go run . maps -data DIR                                      # where a classifier's maps point, beside PatchCore's
@@ -23,6 +24,7 @@ var comparisons = map[string]func(args []string) error{
 	"patchcore":  comparePatchCore,
 	"training":   compareTraining,
 	"inference":  inference,
+	"int8":       compareInt8,
 	"maps":       compareMaps,
 	"outlier":    compareOutlier,
 	"classifier": compareClassifier,
