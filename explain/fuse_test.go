@@ -26,7 +26,7 @@ func TestFusedMapsAreHighWhereAllAre(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, v := range got.Data {
-			if math.Abs(float64(v)-k.want[i]) > 1e-6*k.want[i] { // float32's rounding
+			if !(math.Abs(float64(v)-k.want[i]) <= 1e-6*k.want[i]) { // float32's rounding
 				t.Errorf("%d maps: value %d is %v, want %v", len(k.maps), i, v, k.want[i])
 			}
 		}
