@@ -5,17 +5,11 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/blemish/blemish/detect"
-	"github.com/blemish/blemish/detect/embed"
 	"github.com/blemish/blemish/fault"
-	"github.com/blemish/blemish/internal/parallel"
-	"github.com/blemish/blemish/knn"
-	"github.com/blemish/blemish/tensor"
 )
 
 // Contamination says whether some of the good pictures may be defective, and how many are then left out. The zero value trusts all of them.
@@ -47,12 +41,9 @@ type Suspect struct {
 
 // How suspects are found. docs/contamination.md says what these were chosen from.
 const (
-	screenQuantile   = 0.2  // a patch is as far from the others as from this share of the pictures: a tenth of defects alike do not excuse each other
-	screenPatches    = 0.02 // the share of a picture's patches, the most unusual ones, whose mean distance is the picture's
-	screenReferences = 128  // pictures, at most, that each one is compared with
-	screenSpreads    = 2    // by auto: how far above the median a suspect is
-	screenSurplus    = 1.5  // by rate: how many are left out for each one expected
-	screenLeast      = 10   // pictures without which there is no rule to be an exception from
+	screenSpreads = 2   // by auto: how far above the median a suspect is
+	screenSurplus = 1.5 // by rate: how many are left out for each one expected
+	screenLeast   = 10  // pictures without which there is no rule to be an exception from
 )
 
 // screen finds suspects among good pictures, whatever the method that is to learn from them: it compares the patches of each picture with those of
@@ -75,11 +66,11 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 		}
 		t.plan, t.extract = p, net.extract
 	}
-	pictures, paths, err := t.sparsePatches(ctx, good)
+	pictures, paths, err := sparsePatches(ctx, prepared{good, t.plan.preprocess, t.opts.workers()}, t.extract, "suspects: ", t.opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	scores, err := t.strangeness(ctx, pictures)
+	scores, err := strangeness(ctx, pictures, t.seed, "suspects: ", t.opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,78 +90,6 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 		}
 	}
 	return subset{good, trusted}, suspects, nil
-}
-
-// sparsePatches returns every second patch of every second row of each picture, as PatchCore embeds them.
-func (t trainer) sparsePatches(ctx context.Context, good Source) (pictures []embed.Patches, paths []string, err error) {
-	tick := t.opts.progress("suspects: features", good.Len())
-	source := prepared{good, t.plan.preprocess, t.opts.workers()}
-	for e, err := range detect.Extract(ctx, source, &detect.FitOptions{Extractor: t.extract, Workers: t.opts.workers()}) {
-		if err != nil {
-			return nil, nil, err
-		}
-		maps := make([]*tensor.Tensor, len(e.Maps))
-		for i, m := range e.Maps {
-			maps[i] = embed.Pool3x3(m)
-		}
-		all := embed.Concat(maps)
-		every := embed.Patches{H: (all.H + 1) / 2, W: (all.W + 1) / 2, Dim: all.Dim, Width: all.Width}
-		for y := 0; y < all.H; y += 2 {
-			for x := 0; x < all.W; x += 2 {
-				every.Data = append(every.Data, all.Data[(y*all.W+x)*all.Width:][:all.Width]...)
-			}
-		}
-		pictures, paths = append(pictures, every), append(paths, e.Sample.Name)
-		tick()
-	}
-	return pictures, paths, ctx.Err()
-}
-
-// strangeness is each picture's distance from the others. Where there are many, a random choice of them stands for all.
-func (t trainer) strangeness(ctx context.Context, pictures []embed.Patches) ([]float64, error) {
-	n := len(pictures)
-	references := rand.New(rand.NewPCG(t.seed, 0x73757370)).Perm(n)[:min(n, screenReferences)]
-	indices := make([]*knn.Index, len(references))
-	parallel.For(t.opts.workers(), len(references), func(r int) {
-		p := pictures[references[r]]
-		indices[r] = knn.NewIndex(p.Data, p.Width)
-	})
-	tick := t.opts.progress("suspects: distances", n)
-	var scores []float64
-	for s, err := range parallel.Ordered(ctx, t.opts.workers(), n, func(ctx context.Context, i int) (float64, error) {
-		patches := make([][]float64, pictures[i].H*pictures[i].W) // distances from each other picture
-		for r, index := range indices {
-			if references[r] == i {
-				continue
-			}
-			nearest, err := index.Nearest(ctx, pictures[i].Data, 1)
-			if err != nil {
-				return 0, err
-			}
-			for p, v := range nearest {
-				patches[p] = append(patches[p], float64(v.Distance))
-			}
-		}
-		distances := make([]float64, len(patches))
-		for p, others := range patches {
-			slices.Sort(others)
-			distances[p] = others[int(screenQuantile*float64(len(others)-1))]
-		}
-		slices.Sort(distances)
-		top := distances[len(distances)-max(1, int(screenPatches*float64(len(distances)))):]
-		sum := 0.0
-		for _, d := range top {
-			sum += d
-		}
-		return sum / float64(len(top)), nil
-	}) {
-		if err != nil {
-			return nil, err
-		}
-		scores = append(scores, s)
-		tick()
-	}
-	return scores, nil
 }
 
 // choose returns the pictures to leave out, highest score first, and why.

@@ -19,7 +19,7 @@ import (
 
 // OutlierConfig says how rows or pictures that nobody has sorted are ranked. Zero fields take the defaults named here.
 type OutlierConfig struct {
-	Method        string          // of package outlier; if empty, DefaultOutlierMethod for the number of rows
+	Method        string          // of package outlier, or PatchOutliers for pictures; if empty, DefaultOutlierMethod for the number of rows, or DefaultPictureOutlierMethod
 	MethodOptions json.RawMessage // JSON object over the method's defaults
 	Contamination float64         // share of the rows that are outliers, at most 0.5; 0 takes the method's own threshold
 	Scale         OutlierScale    // of each column
@@ -55,6 +55,20 @@ func DefaultOutlierMethod(rows int) string {
 		return "knn"
 	}
 	return "iforest"
+}
+
+// PatchOutliers ranks pictures by their patches that the fewest other pictures have: see strangeness. It takes no options.
+const PatchOutliers = "patches"
+
+// manyPictures is where comparing patches takes more than some minutes and a gigabyte of memory.
+const manyPictures = 2000
+
+// DefaultPictureOutlierMethod compares patches while that is affordable, else one vector a picture.
+func DefaultPictureOutlierMethod(pictures int) string {
+	if pictures <= manyPictures {
+		return PatchOutliers
+	}
+	return DefaultOutlierMethod(pictures)
 }
 
 // Outlier is the judgement of one row or picture.
@@ -105,16 +119,20 @@ func RankRows(ctx context.Context, x outlier.Matrix, c OutlierConfig, opts *Opti
 	if err != nil {
 		return nil, fmt.Errorf("method %s: %w", name, err)
 	}
-	out.Threshold = ranking.Threshold
-	for i, p := range TailProbabilities(ranking.Scores) {
-		s := ranking.Scores[i]
-		out.Ranked = append(out.Ranked, Outlier{Index: i, Score: s, PValue: p, Anomalous: s > ranking.Threshold})
-	}
-	slices.SortStableFunc(out.Ranked, func(a, b Outlier) int { return cmp.Compare(b.Score, a.Score) })
-	for i := range out.Ranked {
-		out.Ranked[i].Rank = i + 1
-	}
+	out.rank(ranking.Scores, ranking.Threshold)
 	return out, nil
+}
+
+func (o *Outliers) rank(scores []float64, threshold float64) {
+	o.Threshold = threshold
+	for i, p := range TailProbabilities(scores) {
+		s := scores[i]
+		o.Ranked = append(o.Ranked, Outlier{Index: i, Score: s, PValue: p, Anomalous: s > threshold})
+	}
+	slices.SortStableFunc(o.Ranked, func(a, b Outlier) int { return cmp.Compare(b.Score, a.Score) })
+	for i := range o.Ranked {
+		o.Ranked[i].Rank = i + 1
+	}
 }
 
 // prepare scales and reduces the rows, and says so.
@@ -137,9 +155,15 @@ func (c OutlierConfig) prepare(ctx context.Context, x outlier.Matrix, run *outli
 	return outlier.StandardScale(reduced), fmt.Sprintf("%s, then %d whitened principal components with %.1f %% of the variance", said, reduced.Cols, 100*explained), nil
 }
 
-// RankPictures judges unsorted pictures beside each other, the most anomalous first: each is described by the means of its backbone's feature
-// maps. Options.Bad decides about pictures that cannot be read.
+// RankPictures judges unsorted pictures beside each other, the most anomalous first: by their patches, or described by the means of their backbone's
+// feature maps, which any method of package outlier can rank. Options.Bad decides about pictures that cannot be read.
 func RankPictures(ctx context.Context, pictures Source, c OutlierConfig, opts *Options) (*Outliers, error) {
+	if c.Method == PatchOutliers && c.describesRows() {
+		return nil, &fault.ConfigError{Field: "method", Value: c.Method, Reason: "it compares patches as they are: leave options, scale and components out"}
+	}
+	if err := (Contamination{Rate: c.Contamination}).Validate(); err != nil {
+		return nil, err
+	}
 	spec, err := backbone.Find(or(c.Backbone, DefaultBackbone))
 	if err != nil {
 		return nil, err
@@ -175,18 +199,23 @@ func RankPictures(ctx context.Context, pictures Source, c OutlierConfig, opts *O
 	if readable.Len() < 2 {
 		return nil, errors.New("ranking needs at least two pictures: what is anomalous shows beside the others alone")
 	}
-	x, paths, err := describe(ctx, prepared{readable, preprocess, opts.workers()}, extractor, opts)
+	if c.Method == "" && !c.describesRows() {
+		c.Method = DefaultPictureOutlierMethod(readable.Len())
+	}
+	source := prepared{readable, preprocess, opts.workers()}
+	var ranked *Outliers
+	var paths []string
+	what := "mean features"
+	if c.Method == PatchOutliers {
+		what = "patches"
+		ranked, paths, err = c.rankPatches(ctx, source, extractor, opts)
+	} else {
+		ranked, paths, err = c.rankMeans(ctx, source, extractor, opts)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if c.Components == 0 {
-		c.Components = max(1, min(DefaultOutlierComponents, x.Rows/2))
-	}
-	ranked, err := RankRows(ctx, x, c, opts)
-	if err != nil {
-		return nil, err
-	}
-	ranked.Prepared = fmt.Sprintf("mean features of %s at %v, %d values; %s", spec.Name, taps, x.Cols, ranked.Prepared)
+	ranked.Prepared = fmt.Sprintf("%s of %s at %v; %s", what, spec.Name, taps, ranked.Prepared)
 	for i, r := range ranked.Ranked {
 		ranked.Ranked[i].Path = paths[r.Index]
 		if s, ok := readable.(subset); ok {
@@ -194,6 +223,47 @@ func RankPictures(ctx context.Context, pictures Source, c OutlierConfig, opts *O
 		}
 	}
 	return ranked, nil
+}
+
+// describesRows says whether something is asked for that pictures as rows of numbers alone can have.
+func (c OutlierConfig) describesRows() bool {
+	return c.Components > 0 || c.Scale != "" || len(c.MethodOptions) > 0 && string(c.MethodOptions) != "{}"
+}
+
+func (c OutlierConfig) rankPatches(ctx context.Context, source prepared, extractor detect.Extractor, opts *Options) (*Outliers, []string, error) {
+	patches, paths, err := sparsePatches(ctx, source, extractor, "", opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	scores, err := strangeness(ctx, patches, c.Seed, "", opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := &Outliers{Method: PatchOutliers, Options: json.RawMessage("{}")}
+	o.Prepared = fmt.Sprintf("each picture is compared with at most %d others, chosen by seed %d", strangeReferences, c.Seed)
+	center, spread := upperSpread(scores)
+	threshold := center + screenSpreads*spread
+	if c.Contamination > 0 {
+		threshold = interpolated(slices.Sorted(slices.Values(scores)), 1-c.Contamination)
+	}
+	o.rank(scores, threshold)
+	return o, paths, nil
+}
+
+func (c OutlierConfig) rankMeans(ctx context.Context, source prepared, extractor detect.Extractor, opts *Options) (*Outliers, []string, error) {
+	x, paths, err := describe(ctx, source, extractor, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Components == 0 {
+		c.Components = max(1, min(DefaultOutlierComponents, x.Rows/2))
+	}
+	ranked, err := RankRows(ctx, x, c, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	ranked.Prepared = fmt.Sprintf("%d values; %s", x.Cols, ranked.Prepared)
+	return ranked, paths, nil
 }
 
 // describe returns one row a picture: each feature map's mean (Σ C), and the pictures' paths.

@@ -43,7 +43,8 @@ func newOutliers(c console) *cobra.Command {
 		Use:   "outliers PATH",
 		Short: "Rank the rows of a table, or unsorted pictures, the most anomalous first",
 		Long: `Ranks things that nobody has sorted by how little each is like the others. PATH is a table (.csv, .tsv, .npy, .parquet; other
-ends are taken for text) or a folder of pictures. Pictures are described by the means of a backbone's feature maps.
+ends are taken for text) or a folder of pictures. Pictures are compared patch by patch, their own patches left out (--method patches, the default
+up to some 2000 pictures), or described by the means of a backbone's feature maps, which every other method can rank.
 
 Each gets a raw score (higher is more anomalous), and an estimate of the share of ordinary rows that would score at least as
 much. --json prints one object a line, index counting rows from 0: {"rank","index","path","label","score","p_value"}.
@@ -59,7 +60,7 @@ much. --json prints one object a line, index counting rows from 0: {"rank","inde
 	}
 	f.runFlags.add(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.method, "method", "", "how to rank: "+strings.Join(outlierMethodNames(), ", ")+" (default: chosen for the number of rows)")
+	fl.StringVar(&f.method, "method", "", "how to rank: "+strings.Join(outlierMethodNames(), ", ")+"; pictures also: "+blemish.PatchOutliers+" (default: chosen for their number)")
 	fl.StringArrayVar(&f.set, "set", nil, "an option of the method, name=value; may be given again")
 	fl.StringVar(&f.contamination, "contamination", "auto", "share of the rows that are outliers, such as 0.05; auto: the method's own threshold")
 	fl.StringVar(&f.scale, "scale", string(blemish.RobustOutlierScale), "robust: columns by median and interquartile range; none")
@@ -78,7 +79,7 @@ much. --json prints one object a line, index counting rows from 0: {"rank","inde
 	fl.StringVar(&f.picture, "picture", "", "with --preset chapter: write the digit that ranks first as PNG")
 	fl.StringSliceVar(&f.layers, "layers", nil, "autoencoder: widths, such as 65,32,8,32,65; pictures with another method: the backbone's layers")
 	f.network.add(cmd)
-	complete(cmd, "method", outlierMethodNames()...)
+	complete(cmd, "method", append(outlierMethodNames(), blemish.PatchOutliers)...)
 	complete(cmd, "scale", string(blemish.RobustOutlierScale), string(blemish.NoOutlierScale))
 	complete(cmd, "header", "auto", "yes", "no")
 	complete(cmd, "missing", "refuse", "skip")
@@ -169,7 +170,10 @@ func (f *outliersFlags) config(cmd *cobra.Command) (blemish.OutlierConfig, error
 	}
 	f.table.Header, f.table.Missing = table.Header(f.header), table.Missing(f.missing)
 	config := blemish.OutlierConfig{
-		Method: f.method, Scale: blemish.OutlierScale(f.scale), Components: f.components, Seed: f.seed, Backbone: f.backbone,
+		Method: f.method, Components: f.components, Seed: f.seed, Backbone: f.backbone,
+	}
+	if cmd.Flags().Changed("scale") {
+		config.Scale = blemish.OutlierScale(f.scale)
 	}
 	if f.contamination != "auto" {
 		if _, err := fmt.Sscanf(f.contamination+" ", "%g ", &config.Contamination); err != nil || !(config.Contamination > 0 && config.Contamination <= 0.5) {
@@ -213,7 +217,7 @@ func (f *outliersFlags) config(cmd *cobra.Command) (blemish.OutlierConfig, error
 	if config.MethodOptions, err = layered(given, over); err != nil {
 		return none, err
 	}
-	if config.Method != "" {
+	if config.Method != "" && config.Method != blemish.PatchOutliers {
 		method, err := outlier.Lookup(config.Method)
 		if err == nil {
 			_, err = method.Parse(config.MethodOptions)
