@@ -12,7 +12,7 @@ import (
 // compileInt8 compiles a network in which QuantizeLinear and DequantizeLinear surround every operator, as ONNX Runtime's quantizer, torch and
 // tf2onnx write them. It returns nil where they do not, or where an operator has no integer form here.
 func compileInt8(g *checkpoint.ONNX, nodes []*checkpoint.ONNXNode, taps []string, channels int) *int8Network {
-	if !slices.ContainsFunc(nodes, func(n *checkpoint.ONNXNode) bool { return n.Op == "DequantizeLinear" }) {
+	if channels < 1 || !slices.ContainsFunc(nodes, func(n *checkpoint.ONNXNode) bool { return n.Op == "DequantizeLinear" }) {
 		return nil
 	}
 	c := int8Compiler{

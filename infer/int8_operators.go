@@ -31,8 +31,7 @@ func (c *int8Compiler) operator(n *checkpoint.ONNXNode) (p *int8Pending, ok bool
 	case "MaxPool":
 		size, stride, gap, pad, ok := square(n, 0)
 		p.step = int8Step{kind: int8Pool, size: size, stride: stride, gap: gap, pad: pad}
-		span := (size-1)*gap + 1
-		return p, ok && x.rank == 4 && 2*int(pad) < span+1 && n.Attributes["ceil_mode"].Int == 0 && n.Attributes["storage_order"].Int == 0
+		return p, ok && x.rank == 4 && gap == 1 && 2*int(pad) <= size && n.Attributes["ceil_mode"].Int == 0 && n.Attributes["storage_order"].Int == 0
 	case "GlobalAveragePool":
 		p.step.kind = int8Mean
 		return p, x.rank == 4

@@ -185,6 +185,29 @@ func TestInt8ComputesWhatTheOperatorsDo(t *testing.T) {
 // filters are levels of weights that are kept as floats.
 var filters = []string{"w1_quantized", "w2_quantized", "w3_quantized", "w4_quantized", "w5_quantized"}
 
+// What was not quantised cannot be tapped in integers: then all is computed operator by operator.
+func TestInt8LeavesTheRestToTheOperators(t *testing.T) {
+	path := filepath.Join("testdata", "onnx", "int8_u8_channels.onnx")
+	network, err := Import(readNetwork(t, path), []string{"c3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if network.Int8() {
+		t.Fatal("a convolution's sums are tapped as levels")
+	}
+	got, err := network.Run(context.Background(), picture(1, 3, 30, 37), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := byOperators(t, path, []string{"c3"}).Run(context.Background(), picture(1, 3, 30, 37), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got[0].Data, want[0].Data) {
+		t.Error("other values than the operators'")
+	}
+}
+
 func TestInt8RefusesPicturesItCannotTake(t *testing.T) {
 	network, err := Import(readNetwork(t, filepath.Join("testdata", "onnx", "int8_s8_symmetric.onnx")), nil)
 	if err != nil {

@@ -23,8 +23,8 @@ def picture(*shape):
     return np.sin(0.37 * i + 1.3 * np.sin(0.011 * i)).astype(np.float32).reshape(shape)
 
 
-def network(pooling):
-    """Convolutions with strides, a residual, clamps and maxima; with pooling, a classifier's head."""
+def network(pooling, turned):
+    """Convolutions with strides, a residual, clamps and maxima; with pooling, a classifier's head, its matrix turned or not."""
     rng = np.random.default_rng(5)
     constants, nodes = [], []
 
@@ -51,7 +51,8 @@ def network(pooling):
     if pooling:
         node("GlobalAveragePool", ["r3"], "g")
         node("Flatten", ["g"], "f")
-        node("Gemm", ["f", weight("w5", 10, 20), weight("b5", 10)], "y", transB=1)
+        shape = (20, 10) if turned else (10, 20)
+        node("Gemm", ["f", weight("w5", *shape), weight("b5", 10)], "y", transB=int(not turned))
         out, shape = "y", [1, 10]
     graph = helper.make_graph(nodes, "int8", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 30, 37])],
                               [helper.make_tensor_value_info(out, TensorProto.FLOAT, shape)], constants)
@@ -106,7 +107,7 @@ out = {}
 with tempfile.TemporaryDirectory() as tmp:
     for name, options in variants.items():
         model, quantized = pathlib.Path(tmp) / "m.onnx", pathlib.Path(tmp) / "q.onnx"
-        onnx.save(network(name != "s8_symmetric"), model)
+        onnx.save(network(name != "s8_symmetric", name != "torch"), model)
         quantize_static(str(model), str(quantized), Calibration(), quant_format=QuantFormat.QDQ, reduce_range=True, **options)
         q = onnx.load(quantized)
         if name == "torch":
