@@ -52,6 +52,9 @@ type ClassifierConfig struct {
 	LogEvery   int // batches between lines of their losses; 0 for none
 }
 
+// ClassifierSize is the length of a picture's shorter side in DefaultPreset.
+const ClassifierSize = 320
+
 // DefaultProbability of a defect above which a picture is called anomalous: the more probable verdict.
 const DefaultProbability = 0.5
 
@@ -115,6 +118,7 @@ func (c ClassifierConfig) resolve() (p classifierPlan, err error) {
 		p.taps = c.Layers
 	}
 	p.preprocess = DefaultPreprocess(p.spec)
+	p.preprocess.Size = ClassifierSize
 	if c.Preset == ChapterPreset {
 		p.preprocess.Resize, p.preprocess.Height, p.preprocess.Width = transform.Exact, 70, 70
 		p.preprocess.CropHeight, p.preprocess.CropWidth = 64, 64

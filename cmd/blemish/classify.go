@@ -187,6 +187,9 @@ func (f *trainFlags) classifierPreprocess(name string, preset blemish.Preset) (*
 	}
 	p := blemish.DefaultPreprocess(spec)
 	mode, size, crop := f.resize, f.size, f.classifier.crop
+	if !changed("size") {
+		size = fmt.Sprint(blemish.ClassifierSize)
+	}
 	if preset == blemish.ChapterPreset {
 		if !changed("resize") {
 			mode = string(transform.Exact)

@@ -70,6 +70,38 @@ const (
 	vertically
 )
 
+// Mirrors says which mirror images are judged beside a picture.
+type Mirrors string
+
+const (
+	NoMirrors  Mirrors = ""
+	Sideways   Mirrors = "sideways" // left and right exchanged
+	AllMirrors Mirrors = "all"      // and top and bottom, and both
+)
+
+// turn is a picture's way to a mirror image, and back.
+type turn []direction
+
+// of turns a picture (…,H,W) over.
+func (t turn) of(x *tensor.Tensor) *tensor.Tensor {
+	x = x.Clone()
+	for _, d := range t {
+		mirror(x, d)
+	}
+	return x
+}
+
+// images are the ways to all but the picture itself.
+func (m Mirrors) images() []turn {
+	switch m {
+	case Sideways:
+		return []turn{{horizontally}}
+	case AllMirrors:
+		return []turn{{horizontally}, {vertically}, {horizontally, vertically}}
+	}
+	return nil
+}
+
 // mirror turns every plane of a picture (…,H,W) over in place.
 func mirror(x *tensor.Tensor, d direction) {
 	h, w := x.Shape[len(x.Shape)-2], x.Shape[len(x.Shape)-1]

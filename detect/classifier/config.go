@@ -83,12 +83,12 @@ const (
 // All, as TrainFrom, trains the whole backbone.
 const All = "all"
 
-// DefaultConfig trains a linear head on pooled features of augmented views.
+// DefaultConfig trains a linear head on pooled features of augmented views. docs/classifier.md says how its settings were chosen.
 func DefaultConfig() Config {
 	return Config{
 		Head: Linear, Width: 4096, TrainLast: 3, Norms: FrozenNorms,
-		Epochs: 60, BatchSize: 64, ValidBatch: 64, Optimizer: AdamW, LR: 3e-3, BackboneLR: 0.1, Momentum: 0.9, Decay: 0.05,
-		Schedule: Cosine, Warmup: 3, Factor: 0.1, Patience: 10, StopAfter: 20, Smoothing: 0.1, Dropout: 0.2, Balance: true,
+		Epochs: 200, BatchSize: 64, ValidBatch: 64, Optimizer: AdamW, LR: 3e-3, BackboneLR: 0.1, Momentum: 0.9, Decay: 0.05,
+		Schedule: Cosine, Warmup: 3, Factor: 0.1, Patience: 10, Smoothing: 0.1, Dropout: 0.2, Balance: true,
 		Views: 4, Augment: Augment{Mirror: true, Jitter: 0.2, Rotate: 10}, Temper: true, Flips: true, Map: explain.Evidence,
 	}
 }

@@ -24,30 +24,8 @@ func (f *fit) finish(ctx context.Context) (*Detector, error) {
 		fitted.Temperature = temperature(logits, f.valid.labels)
 	}
 	if c.Flips {
-		mirrored, err := f.cache(ctx, "mirrored validation features", f.data.Valid, 1, func(x *tensor.Tensor) *tensor.Tensor {
-			x = x.Clone()
-			mirror(x, horizontally)
-			return x
-		})
-		if err != nil {
+		if err := f.mirrors(ctx, logits, &fitted); err != nil {
 			return nil, err
-		}
-		if f.scaling != nil {
-			f.scaling.apply(mirrored)
-		}
-		both := f.logitsOf(mirrored)
-		for i, v := range logits.Data {
-			both.Data[i] = (both.Data[i] + v) / 2
-		}
-		t := 1.0
-		if c.Temper {
-			t = temperature(both, f.valid.labels)
-		}
-		// twice the work must be worth it: at least as many right, and a twentieth off the loss
-		right, _ := score(logits, f.valid.labels)
-		rightBoth, _ := score(both, f.valid.labels)
-		if rightBoth >= right && loss(both, f.valid.labels, t) < 0.95*loss(logits, f.valid.labels, fitted.Temperature) {
-			fitted.Mirrored, fitted.Temperature = true, t
 		}
 	}
 	if f.scaling != nil {
@@ -56,6 +34,43 @@ func (f *fit) finish(ctx context.Context) (*Detector, error) {
 	}
 	nn.Freeze(f.net, true)
 	return newDetector(fitted, f.opts.Extractor, f.net), nil
+}
+
+// mirrors finds out whether averaging over a picture's mirror images, one or all three, helps. That costs two and four times the work, which
+// must be worth it: at least as many right, and a twentieth off the loss.
+func (f *fit) mirrors(ctx context.Context, plain *tensor.Tensor, fitted *Fitted) error {
+	best, _ := score(plain, f.valid.labels)
+	least := loss(plain, f.valid.labels, fitted.Temperature)
+	sum := plain.Clone()
+	done := 0
+	for _, m := range []Mirrors{Sideways, AllMirrors} {
+		images := m.images()
+		for _, turn := range images[done:] {
+			features, err := f.cache(ctx, "mirrored validation features", f.data.Valid, 1, turn.of)
+			if err != nil {
+				return err
+			}
+			if f.scaling != nil {
+				f.scaling.apply(features)
+			}
+			for i, v := range f.logitsOf(features).Data {
+				sum.Data[i] += v
+			}
+		}
+		done = len(images)
+		mean, t := sum.Clone(), 1.0
+		for i := range mean.Data {
+			mean.Data[i] /= float32(1 + done)
+		}
+		if f.config.Temper {
+			t = temperature(mean, f.valid.labels)
+		}
+		right, _ := score(mean, f.valid.labels)
+		if l := loss(mean, f.valid.labels, t); right >= best && l < 0.95*least {
+			fitted.Mirrored, fitted.Temperature, best, least = m, t, right, l
+		}
+	}
+	return nil
 }
 
 // score counts the pictures whose own class has the highest logit (N,K), and returns the mean cross-entropy.

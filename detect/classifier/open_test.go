@@ -96,9 +96,11 @@ func FuzzOpen(f *testing.F) {
 func TestDamagedStatesAreRefused(t *testing.T) {
 	for kind, d := range fitted(t) {
 		for what, damage := range map[string]func(s *detect.State, name string){
-			"lacks":         func(s *detect.State, name string) { delete(s.Tensors, name) },
-			"has a NaN in":  func(s *detect.State, name string) { s.Tensors[name].Data[0] = float32(math.NaN()) },
-			"has too wide":  func(s *detect.State, name string) { s.Tensors[name] = tensor.New(append([]int{2}, s.Tensors[name].Shape...)...) },
+			"lacks":        func(s *detect.State, name string) { delete(s.Tensors, name) },
+			"has a NaN in": func(s *detect.State, name string) { s.Tensors[name].Data[0] = float32(math.NaN()) },
+			"has too wide": func(s *detect.State, name string) {
+				s.Tensors[name] = tensor.New(append([]int{2}, s.Tensors[name].Shape...)...)
+			},
 			"has more than": func(s *detect.State, name string) { s.Tensors[name+".more"] = tensor.New(1) },
 		} {
 			s, err := d.State()

@@ -24,7 +24,7 @@ type Fitted struct {
 	Classes     []string `json:"classes"`     // by label
 	Clean       string   `json:"clean"`       // the class of good pictures
 	Temperature float64  `json:"temperature"` // that logits are divided by
-	Mirrored    bool     `json:"mirrored"`    // the logits of a picture and of its mirror image are averaged
+	Mirrored    Mirrors  `json:"mirrored"`    // the logits of a picture and of these mirror images are averaged
 	History     []Epoch  `json:"history"`
 	Best        int      `json:"best_epoch"` // whose weights were kept; 0 for the last
 }
@@ -60,20 +60,25 @@ func (d *Detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 		if err != nil {
 			return nil, err
 		}
-		if d.fitted.Mirrored {
-			x = x.Clone()
-			mirror(x, horizontally)
-			others, n, err := d.judge(ctx, x, opts.WorkerCount())
+		images := d.fitted.Mirrored.images()
+		for _, turn := range images {
+			others, n, err := d.judge(ctx, turn.of(x), opts.WorkerCount())
 			if err != nil {
 				return nil, err
 			}
-			mirror(n, horizontally)
+			n = turn.of(n)
 			for k := range logits {
-				logits[k] = (logits[k] + others[k]) / 2
+				logits[k] += others[k]
 			}
 			for k := range m.Data {
-				m.Data[k] = (m.Data[k] + n.Data[k]) / 2
+				m.Data[k] += n.Data[k]
 			}
+		}
+		for k := range logits {
+			logits[k] /= float32(1 + len(images))
+		}
+		for k := range m.Data {
+			m.Data[k] /= float32(1 + len(images))
 		}
 		p := probabilities(logits, d.fitted.Temperature)
 		defective := 0.0 // summed, since 1-p loses small probabilities
@@ -225,6 +230,9 @@ func (f Fitted) check() error {
 	if err := f.Validate(); err != nil {
 		return err
 	}
+	if !slices.Contains([]Mirrors{NoMirrors, Sideways, AllMirrors}, f.Mirrored) {
+		return &fault.ConfigError{Field: "mirrored", Value: f.Mirrored, Reason: `known are "", sideways and all`}
+	}
 	if len(f.Classes) < 2 || len(f.Classes) > maxClasses || !slices.Contains(f.Classes, f.Clean) {
 		return &fault.ConfigError{Field: "classes", Value: len(f.Classes), Reason: "want at least 2, the clean one among them"}
 	}
@@ -234,8 +242,8 @@ func (f Fitted) check() error {
 	return nil
 }
 
-// Behind is what computes the logits (N,K) from the feature map (N,C,h,w) of the extractor's only tap, or from pictures where the whole
-// backbone learned, for explanations at other layers. It
+// Behind is what computes the logits (N,K) from the feature map (N,C,h,w) of the extractor's only tap, or from the pictures where the whole backbone
+// learned, for explanations at other layers. It
 // is in evaluation; one goroutine at a time may use it where backbone layers learned.
 func (d *Detector) Behind() (nn.Module, error) {
 	switch {
