@@ -1,4 +1,4 @@
-"""PyTorch's side of `go run . seeds`: accuracies of classifiers on EfficientNet-Lite0's real weights, with Blemish's settings, by seed.
+"""PyTorch's side of the accuracies in docs/classifier.md: of classifiers on EfficientNet-Lite0's real weights, with Blemish's settings, by seed.
 
     python classifier_seeds.py DATA WEIGHTS.safetensors default|chapter SEEDS
 
