@@ -281,8 +281,11 @@ func printLayers(python, only string) error {
 			sums[1] += two[i].Seconds
 		}
 		fmt.Fprintf(w, "sum\t%.3f\t\t%.3f\t\n", 1e3*sums[0], 1e3*sums[1])
+		if err := w.Flush(); err != nil {
+			return err
+		}
 	}
-	return w.Flush()
+	return nil
 }
 
 // peer is a process that answers lines of JSON.
@@ -292,8 +295,8 @@ type peer struct {
 	out *bufio.Reader
 }
 
-func startPeer(python string, script ...string) (*peer, error) {
-	p := &peer{cmd: exec.Command(python, script...)}
+func startPeer(python, script string) (*peer, error) {
+	p := &peer{cmd: exec.Command(python, script)}
 	p.cmd.Stderr = io.Discard
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
