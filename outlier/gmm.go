@@ -226,7 +226,8 @@ func (m *GMM) score(ctx context.Context, x Matrix, workers int) ([]float64, erro
 	err := scoreBlocks(ctx, x.Rows, workers, func(_, first, last int) {
 		scratch := m.mix.scratch()
 		for i := first; i < last; i++ {
-			scores[i] = -m.mix.likelihood(x.Row(i), 0, scratch)
+			row := x.Row(i)
+			scores[i] = -m.mix.likelihood(row, m.mix.guess(row, scratch), scratch)
 		}
 	})
 	return representable(scores, err)

@@ -130,38 +130,65 @@ func (m *mixture) likelihood(row []float64, first int, r *responsibility) float6
 	return greatest + math.Log(sum)
 }
 
+// guess is the component that the row's first 8 values make likeliest. A factor's first rows say how likely these are, whatever follows.
+func (m *mixture) guess(row []float64, r *responsibility) int {
+	if m.four == nil || m.k == 1 || m.d <= 8 {
+		return 0
+	}
+	best, greatest := 0, math.Inf(-1)
+	for k := range m.k {
+		mean, panels := m.means.Row(k), m.panels(k)
+		for j := range 8 {
+			r.z[j] = row[j] - mean[j]
+		}
+		if v := m.offsets[k] - panels[0].square(r.z)/2 - panels[1].square(r.z)/2; v > greatest {
+			best, greatest = k, v
+		}
+	}
+	return best
+}
+
+// panels are component k's.
+func (m *mixture) panels(k int) []panel {
+	if len(m.four) == 1 {
+		k = 0
+	}
+	return m.four[k]
+}
+
+// square is the length of four rows' products with z, squared.
+func (p panel) square(z []float64) float64 {
+	var s0, s1, s2, s3 float64
+	for j, v := range z[:len(p)] {
+		c := &p[j]
+		s0 += c[0] * v
+		s1 += c[1] * v
+		s2 += c[2] * v
+		s3 += c[3] * v
+	}
+	return s0*s0 + s1*s1 + (s2*s2 + s3*s3)
+}
+
 // logProbability is of the row and component k together, or -Inf once it is below least.
 func (m *mixture) logProbability(row []float64, k int, least float64, z []float64) float64 {
 	mean := m.means.Row(k)[:len(row)]
-	z = z[:len(row)]
-	for j, v := range row {
-		z[j] = v - mean[j]
-	}
 	offset := m.offsets[k]
 	most := 2 * (offset - least) // of the squared distance
 	if m.four == nil {
 		square := 0.0
-		for j, f := range m.factor(k)[:len(z)] {
-			y := f * z[j]
+		for j, f := range m.factor(k)[:len(row)] {
+			y := f * (row[j] - mean[j])
 			square += y * y
 		}
 		return offset - square/2
 	}
-	panels := m.four[0]
-	if len(m.four) > 1 {
-		panels = m.four[k]
-	}
 	square := 0.0
-	for _, p := range panels {
-		var s0, s1, s2, s3 float64
-		for j, v := range z[:len(p)] {
-			c := &p[j]
-			s0 += c[0] * v
-			s1 += c[1] * v
-			s2 += c[2] * v
-			s3 += c[3] * v
+	done := 0
+	for _, p := range m.panels(k) {
+		for ; done < len(p); done++ {
+			z[done] = row[done] - mean[done]
 		}
-		if square += s0*s0 + s1*s1 + (s2*s2 + s3*s3); square > most {
+		if square += p.square(z); square > most {
 			return math.Inf(-1)
 		}
 	}
