@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,6 +31,7 @@ func compareMaps(args []string) error {
 	size := flags.Int("size", 224, "pixels of the shorter side")
 	good := flags.Int("good", 150, "good training pictures")
 	test := flags.Int("test", 60, "good test pictures")
+	only := flags.String("only", "", "the rows of one method alone: classifier, patchcore or padim")
 	from := flags.String("train-from", "", "first layer of the backbone that learns, too; pictures are then squashed to squares")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -40,21 +42,7 @@ func compareMaps(args []string) error {
 	}
 	train, valid, tested := byPart(set, *good, *test)
 	fmt.Printf("%d training, %d validation and %d test pictures, split by part\n\n", len(train), len(valid), len(tested))
-	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "flips": false}`), Preprocess: preprocess(*size)}
-	if *from != "" {
-		config.Options = json.RawMessage(fmt.Sprintf(`{"views": 2, "flips": false, "train_from": %q, "epochs": 8, "warmup": 1, "learning_rate": 1e-3, "backbone_rate": 0.3, "batch_size": 32, "stop_after": 0}`, *from))
-		config.Preprocess.Resize, config.Preprocess.Size, config.Preprocess.Height, config.Preprocess.Width = transform.Exact, 0, *size, *size
-	}
 	ctx := context.Background()
-	model, err := blemish.TrainClassifier(ctx, blemish.Labels{Train: files(train), Valid: files(valid)}, config, nil)
-	if err != nil {
-		return err
-	}
-	e, err := model.Evaluate(ctx, files(tested), nil)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("classifier: accuracy %.2f %%, balanced %.2f %%, AUROC %.4f\n\n", 100*e.Class.Accuracy, 100*e.Class.BalancedAccuracy, *e.Image.AUROC)
 	fmt.Println("| map | pointing game | pixel AUROC | AUPRO |\n|---|---|---|---|")
 	measure := func(names []string, draw func(*imageio.Picture) ([]*tensor.Tensor, error)) error {
 		rows, err := pointAt(ctx, files(tested), len(names), draw)
@@ -69,14 +57,23 @@ func compareMaps(args []string) error {
 			return []*tensor.Tensor{r.Map}, err
 		}
 	}
-	if err := measure([]string{"the model's own: CAM of the log-odds"}, scored(model)); err != nil {
-		return err
-	}
-	if err := measureLayers(ctx, model, measure); err != nil {
-		return err
+	if *only == "" || *only == blemish.ClassifierMethod {
+		model, err := mapsClassifier(ctx, train, valid, tested, *size, *from)
+		if err != nil {
+			return err
+		}
+		if err := measure([]string{"the model's own: CAM of the log-odds"}, scored(model)); err != nil {
+			return err
+		}
+		if err := measureLayers(ctx, model, measure); err != nil {
+			return err
+		}
 	}
 	clean := slices.DeleteFunc(slices.Clone(train), func(i dataset.Item) bool { return i.Defective })
 	for _, method := range []string{"patchcore", "padim"} {
+		if *only != "" && *only != method {
+			continue
+		}
 		m, err := blemish.Train(ctx, files(clean), nil, blemish.Config{
 			Method: method, Preprocess: preprocess(*size), Calibration: blemish.CalibrationConfig{Strategy: blemish.NoCalibration},
 		}, nil)
@@ -88,6 +85,25 @@ func compareMaps(args []string) error {
 		}
 	}
 	return nil
+}
+
+// mapsClassifier trains the classifier that is explained, and says how good it is.
+func mapsClassifier(ctx context.Context, train, valid, tested []dataset.Item, size int, from string) (*blemish.Model, error) {
+	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "flips": false}`), Preprocess: preprocess(size)}
+	if from != "" {
+		config.Options = json.RawMessage(fmt.Sprintf(`{"views": 2, "flips": false, "train_from": %q, "epochs": 8, "warmup": 1, "learning_rate": 1e-3, "backbone_rate": 0.3, "batch_size": 32, "stop_after": 0}`, from))
+		config.Preprocess.Resize, config.Preprocess.Size, config.Preprocess.Height, config.Preprocess.Width = transform.Exact, 0, size, size
+	}
+	model, err := blemish.TrainClassifier(ctx, blemish.Labels{Train: files(train), Valid: files(valid)}, config, nil)
+	if err != nil {
+		return nil, err
+	}
+	e, err := model.Evaluate(ctx, files(tested), nil)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "classifier: accuracy %.2f %%, balanced %.2f %%, AUROC %.4f\n\n", 100*e.Class.Accuracy, 100*e.Class.BalancedAccuracy, *e.Image.AUROC)
+	return model, nil
 }
 
 // layersExplained are from the deepest to the shallowest, with strides of 32, 16, 8 and 4 pixels.
