@@ -436,8 +436,8 @@ func openAutoencoder(s State) (Detector, error) {
 		if err != nil {
 			return nil, err
 		}
-		for i, v := range values {
-			p.Value.Data[i] = float32(v)
+		if err := narrow(p.Value.Data, values); err != nil {
+			return nil, damaged("%s: %v", p.Name, err)
 		}
 	}
 	shift, err := array("shift", d)
