@@ -50,12 +50,12 @@ func (t *Tape) Conv2d(x, w, b *Var, win Window) *Var {
 	}
 	t.checkBias("conv2d", b, ws[0])
 	out := t.result(xs[0], ws[0], s.out.H, s.out.W)
-	t.startFromBias(out.Value.Data, b, s.n, s.outs)
 	if c, ok := s.winograd(); ok {
-		c.Run(t.Workers, out.Value.Data, x.Value.Data, w.Value.Data, b != nil)
+		c.Bias = values(b)
+		c.Run(t.Workers, out.Value.Data, x.Value.Data, w.Value.Data, false)
 	} else {
 		seen := t.windows(x.Value.Data, s)
-		seen.slide(out.Value.Data, w.Value.Data, b != nil)
+		seen.slide(out.Value.Data, w.Value.Data, values(b), false)
 		seen.free()
 	}
 	if n := t.record("conv2d", backConv2d, out, x, w, b); n != nil {
@@ -86,7 +86,7 @@ func backConv2d(t *Tape, n *node) {
 		if tiled {
 			c.InputGrad(t.Workers, dst, g, w.Value.Data, accumulate)
 		} else {
-			t.slideBack(dst, g, w.Value.Data, s, accumulate)
+			t.slideBack(dst, g, w.Value.Data, nil, s, accumulate)
 		}
 	}
 }
@@ -121,8 +121,7 @@ func (t *Tape) ConvTranspose2d(x, w, b *Var, win Window, extra int) *Var {
 	}
 	t.checkBias("conv_transpose2d", b, s.ins)
 	out := t.result(xs[0], s.ins, s.in.H, s.in.W)
-	t.startFromBias(out.Value.Data, b, s.n, s.ins)
-	t.slideBack(out.Value.Data, x.Value.Data, w.Value.Data, s, b != nil)
+	t.slideBack(out.Value.Data, x.Value.Data, w.Value.Data, values(b), s, false)
 	if n := t.record("conv_transpose2d", backConvTranspose2d, out, x, w, b); n != nil {
 		n.sliding = s
 	}
@@ -146,7 +145,7 @@ func backConvTranspose2d(t *Tape, n *node) {
 	}
 	if x.requiresGrad {
 		dst, accumulate := t.gradient(x)
-		seen.slide(dst, w.Value.Data, accumulate)
+		seen.slide(dst, w.Value.Data, nil, accumulate)
 	}
 }
 
@@ -164,21 +163,12 @@ func (t *Tape) checkBias(op string, b *Var, outs int) {
 	}
 }
 
-func (t *Tape) startFromBias(dst []float32, b *Var, n, channels int) {
+// values are a bias's, if there is one.
+func values(b *Var) []float32 {
 	if b == nil {
-		return
+		return nil
 	}
-	plane := len(dst) / (n * channels)
-	for i := range n * channels {
-		v := b.Value.Data[i%channels]
-		row := dst[i*plane : (i+1)*plane]
-		for j := range min(16, plane) {
-			row[j] = v
-		}
-		for n := 16; n < plane; n *= 2 { // the rest in ever larger copies
-			copy(row[n:], row[:n])
-		}
-	}
+	return b.Value.Data
 }
 
 // sumChannels adds the sum over pictures and positions of each channel of g (n, channels, …) to dst.
@@ -260,11 +250,14 @@ func (w *windows) part(filters []float32, g int) []float32 {
 	return filters[g*n:][:n]
 }
 
-// slide computes y (n, outs, out) from filters, or adds to it.
-func (w *windows) slide(y, filters []float32, accumulate bool) {
+// slide computes y (n, outs, out) from filters and bias, or adds to it.
+func (w *windows) slide(y, filters, bias []float32, accumulate bool) {
 	w.tape.eachGroup(w.Groups, func(g, workers int) {
 		c := w.correlation(g, y)
 		c.Weights = w.part(filters, g)
+		if bias != nil {
+			c.Bias = bias[g*c.M:][:c.M]
+		}
 		c.Run(workers, accumulate)
 	})
 }
@@ -284,132 +277,4 @@ func (t *Tape) eachGroup(groups int, f func(g, workers int)) {
 		return
 	}
 	parallel.For(t.Workers, groups, func(g int) { f(g, 1) })
-}
-
-// slideBack computes dx (n, ins, in) from dy (n, outs, out), or adds to it. Input rows s·r+p see, of all filter rows, those that are p
-// modulo s; so for each of the s·s phases it is a convolution of dy with a part of the filter.
-func (t *Tape) slideBack(dx, dy, w []float32, s sliding, accumulate bool) {
-	if s.Stride == 1 {
-		rows := newPhase(0, s.kh, s.in.H, s.Pad.Top, s.Window)
-		columns := newPhase(0, s.kw, s.in.W, s.Pad.Left, s.Window)
-		t.slidePhase(dx, dy, w, s, rows, columns, accumulate)
-		return
-	}
-	if s.Groups == 1 {
-		t.slideApart(dx, dy, w, s, accumulate)
-		return
-	}
-	for py := range s.Stride {
-		rows := newPhase(py, s.kh, s.in.H, s.Pad.Top, s.Window)
-		for px := range s.Stride {
-			columns := newPhase(px, s.kw, s.in.W, s.Pad.Left, s.Window)
-			if rows.count <= 0 || columns.count <= 0 {
-				continue
-			}
-			size := rows.count * columns.count
-			part := t.memory.take(s.n * s.ins * size)
-			t.slidePhase(part, dy, w, s, rows, columns, false)
-			parallel.For(t.Workers, s.n*s.ins, func(i int) {
-				from, to := part[i*size:(i+1)*size], dx[i*s.in.H*s.in.W:][:s.in.H*s.in.W]
-				for r := range rows.count {
-					at := (rows.first+r*s.Stride)*s.in.W + columns.first
-					for _, v := range from[r*columns.count:][:columns.count] {
-						if accumulate {
-							v += to[at]
-						}
-						to[at] = v
-						at += s.Stride
-					}
-				}
-			})
-			t.memory.give(part)
-		}
-	}
-}
-
-// phase is every stride-th input row (or column), and the filter rows that see it.
-type phase struct {
-	first, count int   // input rows first, first+stride, …
-	filter       []int // filter rows
-	shift        []int // the output row under the first input row, for each; may be negative
-}
-
-func newPhase(p, filterRows, inputRows, before int, w Window) phase {
-	s := w.Stride
-	r0 := (before - p + s - 1) / s // the first r with s·r+p at or after the picture's first row
-	ph := phase{first: s*r0 + p - before}
-	ph.count = max(0, (inputRows-1-ph.first)/s+1)
-	if ph.first >= inputRows {
-		ph.count = 0
-	}
-	for k := range filterRows {
-		if k*w.Dilation%s == p {
-			ph.filter = append(ph.filter, k)
-			ph.shift = append(ph.shift, r0-k*w.Dilation/s)
-		}
-	}
-	return ph
-}
-
-// slidePhase computes one phase of dx (n, ins, rows.count, columns.count).
-func (t *Tape) slidePhase(dx, dy, w []float32, s sliding, rows, columns phase, accumulate bool) {
-	top, left := 0, 0 // zeros, so that no shift is negative
-	for _, v := range rows.shift {
-		top = max(top, -v)
-	}
-	for _, v := range columns.shift {
-		left = max(left, -v)
-	}
-	var taps []kernel.Tap
-	for _, y := range rows.shift {
-		for _, x := range columns.shift {
-			taps = append(taps, kernel.Tap{Row: y + top, Column: x + left})
-		}
-	}
-	if len(taps) == 0 {
-		if !accumulate {
-			clear(dx)
-		}
-		return
-	}
-	out := kernel.Shape2D{H: rows.count, W: columns.count}
-	p := t.lay(dy, s.n, s.outs, s.out, 1, top, left, taps, out)
-	defer t.memory.give(p.Data)
-	ins, outs := s.ins/s.Groups, s.outs/s.Groups
-	turned := t.memory.take(s.ins * outs * len(taps)) // (groups, ins, outs, taps)
-	defer t.memory.give(turned)
-	t.turn(turned, w, s, rows.filter, columns.filter)
-	t.eachGroup(s.Groups, func(g, workers int) {
-		c := kernel.Correlation{Planes: p, First: g * outs, C: outs, Taps: taps, Out: out, M: ins, Y: dx, At: g * ins, Channels: s.ins}
-		c.Weights = turned[g*ins*outs*len(taps):][:ins*outs*len(taps)]
-		c.Run(workers, accumulate)
-	})
-}
-
-// turn swaps the filters' inputs and outputs, keeping some of their rows and columns.
-func (t *Tape) turn(dst, w []float32, s sliding, rows, columns []int) {
-	ins, outs := s.ins/s.Groups, s.outs/s.Groups
-	size, kept := s.kh*s.kw, len(rows)*len(columns)
-	const together = 16 // inputs: their filters lie side by side and share cache lines
-	blocks := (ins + together - 1) / together
-	parallel.For(t.Workers, s.Groups*blocks, func(i int) {
-		g, first := i/blocks, i%blocks*together
-		for o := range outs {
-			for c := first; c < min(ins, first+together); c++ {
-				from := w[((g*outs+o)*ins+c)*size:][:size]
-				to := dst[((g*ins+c)*outs+o)*kept:][:kept]
-				if kept == size {
-					copy(to, from)
-					continue
-				}
-				k := 0
-				for _, y := range rows {
-					for _, x := range columns {
-						to[k] = from[y*s.kw+x]
-						k++
-					}
-				}
-			}
-		}
-	})
 }

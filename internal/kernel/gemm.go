@@ -125,12 +125,14 @@ func (p *product) block(s *set, t *productTask, j0, j1, r0, r1 int) {
 }
 
 // tileFor is the function for the next of n rows: as few tiles as can be, of about equal height, none overlapping.
-func (s *set) tileFor(n int) tileFunc {
-	widest := s.tiles[len(s.tiles)-1].pixels
+func (s *set) tileFor(n int) tileFunc { return highest(s.tiles, n) }
+
+func highest(tiles []tileFunc, n int) tileFunc {
+	widest := tiles[len(tiles)-1].pixels
 	count := (n + widest - 1) / widest
 	want := (n + count - 1) / count
-	best := s.tiles[0]
-	for _, t := range s.tiles {
+	best := tiles[0]
+	for _, t := range tiles {
 		if t.pixels > n {
 			break
 		}

@@ -62,6 +62,7 @@ type tileFunc struct {
 // set is one instruction set's functions.
 type set struct {
 	tiles     []tileFunc // by pixels, ascending
+	slides    []tileFunc // likewise, by rows; none where tiles of packed windows will do
 	blocks    int        // that a tile can do at once
 	depthwise func(*tapArgs)
 	maxPool   func(*tapArgs)

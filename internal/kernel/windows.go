@@ -177,6 +177,7 @@ type Correlation struct {
 	Out     Shape2D
 	M       int       // filters
 	Weights []float32 // (M, C, taps)
+	Bias    []float32 // (M), where sums begin; nil for zeros
 	Y       []float32 // (N, Channels, Out.H, Out.W)
 	At      int       // channel of Y
 	// Channels of Y in all.
@@ -184,7 +185,7 @@ type Correlation struct {
 }
 
 func (c *Correlation) check() {
-	if len(c.Weights) != c.M*c.C*len(c.Taps) || len(c.Y) != c.Planes.N*c.Channels*c.Out.H*c.Out.W || c.At+c.M > c.Channels || c.First+c.C > c.Planes.C {
+	if len(c.Weights) != c.M*c.C*len(c.Taps) || c.Bias != nil && len(c.Bias) != c.M || len(c.Y) != c.Planes.N*c.Channels*c.Out.H*c.Out.W || c.At+c.M > c.Channels || c.First+c.C > c.Planes.C {
 		panic("kernel: Correlation of shapes that do not fit")
 	}
 }
@@ -192,6 +193,14 @@ func (c *Correlation) check() {
 // Run computes Y from Weights, or adds to it.
 func (c *Correlation) Run(workers int, accumulate bool) {
 	c.check()
+	if c.slides() {
+		c.slide(workers, accumulate)
+		return
+	}
+	if c.Bias != nil {
+		c.startFromBias(workers, accumulate)
+		accumulate = true
+	}
 	if c.C == 1 && c.M == 1 {
 		c.runSingle(accumulate)
 		return
@@ -212,6 +221,18 @@ func (c *Correlation) Run(workers int, accumulate bool) {
 	p.b = &p.windows
 	p.run(workers)
 	p.forget()
+}
+
+// startFromBias sets Y to Bias, or adds that.
+func (c *Correlation) startFromBias(workers int, accumulate bool) {
+	plane := c.Out.H * c.Out.W
+	parallel.For(workers, c.Planes.N*c.M, func(i int) {
+		row := c.Y[(i/c.M*c.Channels+c.At+i%c.M)*plane:][:plane]
+		if !accumulate {
+			clear(row)
+		}
+		Affine(row, row, nil, 1, 0, c.Bias[i%c.M], -unbounded, unbounded)
+	})
 }
 
 // line is the input of one row of windows' first positions.

@@ -20,7 +20,8 @@ import (
 type Conv3x3 struct {
 	N, Ins, Outs int
 	In, Out      Shape2D
-	Top, Left    int // zeros before the first row and column of x
+	Top, Left    int       // zeros before the first row and column of x
+	Bias         []float32 // (Outs), where sums begin; nil for zeros
 }
 
 // What transforms cost, in multiplications of the direct way. Measured on AVX2.
@@ -65,6 +66,7 @@ type winogradGoroutine struct {
 	args     winogradArgs
 	tile     tileArgs
 	offset   int64
+	bias     [Block]float32 // of a channel
 }
 
 var winogradSteps = sync.Pool{New: func() any { return new(winogradStep) }}
@@ -137,6 +139,7 @@ func (c *Conv3x3) run(s *winogradStep, workers int, y, x []float32, accumulate b
 	rows := min(c.Outs, max(2*maxPixels, sumBytes/(4*winogradAll*width*together)))
 	parallel.ForWorker(workers, (panels+together-1)/together, func(w, i int) {
 		own := s.own[w]
+		own.bias = [Block]float32{}
 		first := i * together
 		count := min(together, panels-first)
 		own.in = grown(own.in, winogradAll*together*width*c.Ins)
@@ -151,11 +154,16 @@ func (c *Conv3x3) run(s *winogradStep, workers int, y, x []float32, accumulate b
 			n := min(rows, c.Outs-row)
 			c.products(own, set, s.filters, row, n, count, width)
 			for r := range n {
+				if c.Bias != nil {
+					for j := range own.bias {
+						own.bias[j] = c.Bias[row+r]
+					}
+				}
 				for j := range count * set.blocks {
 					own.args = winogradArgs{
 						in: unsafe.Pointer(&own.sums[(r*count*set.blocks+j)*Block]), inPitch: 4 * n * count * width,
 						out: unsafe.Pointer(&own.result[0]), outPitch: 4 * winogradTile * Block,
-						bias: &noBias[0], lo: -unbounded, hi: unbounded,
+						bias: &own.bias[0], lo: -unbounded, hi: unbounded,
 					}
 					set.winogradOut(&own.args)
 					c.scatter(y, &own.result, row+r, first*width+j*Block, accumulate)

@@ -21,9 +21,15 @@ var parts = map[string]func(){
 			for _, p := range []int{1, 2, 4, 7, 8, 10, 12, 14} {
 				tile(avx512, p, f)
 			}
+			for _, p := range []int{1, 2, 4, 8, 14} {
+				slide(avx512, p, f)
+			}
 		}
 		for _, p := range []int{1, 2, 4, 6} {
 			tile(avx2, p, 1)
+		}
+		for _, p := range []int{1, 2, 3, 4, 6} {
+			slide(avx2, p, 1)
 		}
 	},
 	"vectors": func() {

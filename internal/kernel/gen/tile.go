@@ -99,6 +99,77 @@ func tile(v isa, P, F int) {
 	DECQ(steps)
 	JNZ(LabelRef(name + "step"))
 
+	finish(v, name, P, F)
+}
+
+// slide multiplies P rows of a matrix by F blocks of 16 columns that lie anywhere, a row at each of the offsets: positions of a picture under
+// a window's taps. See ../slide.go.
+func slide(v isa, P, F int) {
+	name := fmt.Sprintf("slide%sP%dF%d", v.name, P, F)
+	TEXT(name, NOSPLIT, "func(a *byte)")
+	V := F * block / v.width // vectors of columns
+	n := P * V
+	arg := reg.RAX
+	s := strides{reg.RDI, reg.RBX, reg.R9, reg.R10, reg.R11}
+	offsets, quads, plane, count, from := reg.R8, reg.R12, reg.RDX, reg.R13, reg.RSI
+	Load(Param("a"), arg)
+	MOVQ(at(arg, 0), s.base)
+	MOVQ(at(arg, 8), offsets)
+	MOVQ(at(arg, 24), quads)
+	MOVQ(at(arg, 32), plane)
+	MOVQ(at(arg, 56), count)
+	for p := range P {
+		VBROADCASTSS(at(count, p*float), v.regs[p*V])
+		for j := 1; j < V; j++ {
+			VMOVAPS(v.regs[p*V], v.regs[p*V+j])
+		}
+	}
+	MOVQ(at(arg, 80), s.one)
+	LEAQ(Mem{Base: s.one, Index: s.one, Scale: 2}, s.three)
+	LEAQ(Mem{Base: s.one, Index: s.one, Scale: 4}, s.five)
+	if P > 7 {
+		LEAQ(Mem{Base: s.base, Index: s.three, Scale: 2}, s.base7)
+		ADDQ(s.one, s.base7)
+	}
+	spare := v.regs[n+V:] // registers for broadcast values
+	if len(spare) > 4 {
+		spare = spare[:4]
+	}
+	Label(name + "quad")
+	b := 0
+	for i := range 4 {
+		MOVQ(at(offsets, i*8), from)
+		for j := range V {
+			VMOVUPS(Mem{Base: plane, Index: from, Scale: 1, Disp: j * v.width * float}, v.regs[n+j])
+		}
+		for p := range P {
+			if len(spare) == 0 {
+				for j := range V {
+					VFMADD231PS_BCST(s.pixel(p, i*float), v.regs[n+j], v.regs[p*V+j])
+				}
+				continue
+			}
+			r := spare[b%len(spare)]
+			b++
+			VBROADCASTSS(s.pixel(p, i*float), r)
+			for j := range V {
+				VFMADD231PS(r, v.regs[n+j], v.regs[p*V+j])
+			}
+		}
+	}
+	ADDQ(Imm(4*8), offsets)
+	ADDQ(Imm(4*float), s.base)
+	if P > 7 {
+		ADDQ(Imm(4*float), s.base7)
+	}
+	DECQ(quads)
+	JNZ(LabelRef(name + "quad"))
+	finish(v, name, P, F)
+}
+
+// finish adds the residual, clamps and stores what tile and slide have summed, and returns.
+func finish(v isa, name string, P, F int) {
+	arg, V := reg.RAX, F*block/v.width
 	out := []reg.GPPhysical{reg.RSI, reg.RDI}
 	residual := []reg.GPPhysical{reg.R8, reg.R9}
 	MOVQ(at(arg, 40), out[0])
