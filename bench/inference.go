@@ -295,8 +295,8 @@ type peer struct {
 	out *bufio.Reader
 }
 
-func startPeer(python, script string) (*peer, error) {
-	p := &peer{cmd: exec.Command(python, script)}
+func startPeer(python, script string, args ...string) (*peer, error) {
+	p := &peer{cmd: exec.Command(python, append([]string{script}, args...)...)}
 	p.cmd.Stderr = io.Discard
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
