@@ -55,7 +55,8 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 	if good.Len() < screenLeast {
 		return nil, nil, fmt.Errorf("%d good pictures are too few to find the defective ones among them: give at least %d", good.Len(), screenLeast)
 	}
-	if t.extract == nil { // the method looks at pixels
+	preprocess, extract := t.plan.preprocess, t.extract
+	if extract == nil { // the method looks at pixels
 		p, err := Config{}.resolve()
 		if err != nil {
 			return nil, nil, err
@@ -64,9 +65,9 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 		if err != nil {
 			return nil, nil, err
 		}
-		t.plan, t.extract = p, net.extract
+		preprocess, extract = p.preprocess, net.extract
 	}
-	pictures, paths, err := sparsePatches(ctx, prepared{good, t.plan.preprocess, t.opts.workers()}, t.extract, "suspects: ", t.opts)
+	pictures, paths, err := sparsePatches(ctx, prepared{good, preprocess, t.opts.workers()}, extract, "suspects: ", t.opts)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -180,7 +180,7 @@ func Open[M Method](name string, state detect.State) (detect.Detector, error) {
 	if err != nil {
 		return nil, &fault.FormatError{Format: name, Reason: "its configuration is damaged", Err: err}
 	}
-	s := m.common()
+	s := m.Common()
 	u := state.Tensors[unitsName]
 	if u == nil || !slices.Equal(u.Shape, []int{3}) || !detect.Usable(u.Data) || !(u.Data[1] > 0) || !(u.Data[2] > 0) {
 		return nil, damaged("its units are missing or wrong")

@@ -27,10 +27,11 @@ type Network interface {
 type Method interface {
 	Validate() error
 	Build(rng *rand.Rand) Network // starts from random weights
-	common() Settings
+	Common() Settings
 }
 
-func (s Settings) common() Settings { return s }
+// Common are the settings of every method of this kind.
+func (s Settings) Common() Settings { return s }
 
 // units are what pixels are measured in: numbers found in the training pictures.
 type units struct {
@@ -69,7 +70,7 @@ func Fit(ctx context.Context, m Method, samples detect.Source, opts *detect.FitO
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	s, o := m.common(), opts.WithDefaults()
+	s, o := m.Common(), opts.WithDefaults()
 	pictures, err := read(ctx, samples, s.Tile, o)
 	if err != nil {
 		return nil, err
