@@ -13,6 +13,9 @@ import (
 
 // Layers that learned are explained like frozen ones: at the last of them the map is the model's own, whichever part of the backbone learned.
 func TestLearnedLayersAreExplained(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a whole network learns: minutes under the race detector")
+	}
 	p, err := labelled.Picture(context.Background(), 7) // scratched
 	if err != nil {
 		t.Fatal(err)
