@@ -24,7 +24,7 @@ type Conv3x3 struct {
 	Bias         []float32 // (Outs), where sums begin; nil for zeros
 }
 
-// What transforms cost, in multiplications of the direct way. Measured on AVX2.
+// What transforms cost, in multiplications of the direct way: estimates, of AVX2.
 const (
 	winogradTileCost   = 800  // a tile of one channel, inputs or results
 	winogradFilterCost = 2000 // a filter
