@@ -146,6 +146,12 @@ func TestInt8ComputesWhatTheOperatorsDo(t *testing.T) {
 			}
 			apart, count := 0, 0
 			for i := range taps {
+				// The operators sum in floats, in the order of the instruction set: a value between two levels may fall to either side. Where a sum
+				// adds two such values, r3 of the networks on the generic kernels, both may show.
+				most := 1.001
+				if strings.HasPrefix(taps[i], "r") {
+					most = 2.001
+				}
 				if !slices.Equal(got[i].Shape, want[i].Shape) {
 					t.Fatalf("%s: %s has shape %v, want %v", name, taps[i], got[i].Shape, want[i].Shape)
 				}
@@ -156,7 +162,7 @@ func TestInt8ComputesWhatTheOperatorsDo(t *testing.T) {
 					if d > 1e-3 {
 						apart++
 					}
-					if d > 1.001 {
+					if d > most {
 						t.Fatalf("%s: %s is %.3f levels away at %d", name, taps[i], d, k)
 					}
 				}
