@@ -227,6 +227,10 @@ func MatMul(workers int, c []float32, a, b Matrix, accumulate bool) {
 		}
 		return
 	}
+	if m <= fewRows && !b.T && n >= fewColumns && n%Block == 0 {
+		multiplyRows(workers, c, a, b, accumulate)
+		return
+	}
 	p := products.Get().(*product)
 	defer products.Put(p)
 	p.m, p.k, p.images, p.cols, p.channels, p.c, p.accumulate = m, k, 1, n, m, c, accumulate
@@ -235,6 +239,57 @@ func MatMul(workers int, c []float32, a, b Matrix, accumulate bool) {
 	p.b = &p.plain
 	p.run(workers)
 	p.forget()
+}
+
+const (
+	fewRows    = 4    // of A for which packing B costs more than it saves
+	fewColumns = 256  // of B, and its rows are long enough to be added one by one
+	strip      = 2048 // columns of C that stay in the innermost cache while B's rows pass by
+)
+
+// multiplyRows is MatMul of few rows: it reads B once, where it lies. The bits are those of product.run: each value is one chain of fused
+// multiply-adds for each depth block.
+func multiplyRows(workers int, c []float32, a, b Matrix, accumulate bool) {
+	strips := (b.Cols + strip - 1) / strip
+	if a.rows()*len(b.Data) < smallWork {
+		workers = 1
+	}
+	if workers = parallel.Workers(workers); workers == 1 {
+		for i := range strips {
+			multiplyStrip(c, a, b, i*strip, min(b.Cols, (i+1)*strip), accumulate)
+		}
+		return
+	}
+	parallel.For(workers, strips, func(i int) { multiplyStrip(c, a, b, i*strip, min(b.Cols, (i+1)*strip), accumulate) })
+}
+
+// multiplyStrip computes columns j0..j1 of C.
+func multiplyStrip(c []float32, a, b Matrix, j0, j1 int, accumulate bool) {
+	var memory [fewRows][strip]float32
+	m, n := a.rows(), b.Cols
+	for k0 := 0; k0 < b.Rows; k0 += depth {
+		for r := range m {
+			clear(memory[r][:j1-j0])
+		}
+		for k := k0; k < min(b.Rows, k0+depth); k++ {
+			row := b.Data[k*n+j0 : k*n+j1]
+			for r := range m {
+				at := r*a.Cols + k
+				if a.T {
+					at = k*a.Cols + r
+				}
+				Axpy(memory[r][:j1-j0], row, a.Data[at])
+			}
+		}
+		for r := range m {
+			to, sum := c[r*n+j0:r*n+j1], memory[r][:j1-j0]
+			if accumulate || k0 > 0 {
+				Axpy(to, sum, 1)
+			} else {
+				copy(to, sum)
+			}
+		}
+	}
 }
 
 // forget drops what belongs to the caller.

@@ -68,6 +68,46 @@ func TestMatMulAgreesWithPlainLoops(t *testing.T) {
 	})
 }
 
+// Few rows take a way of their own, to the same bits: a picture's gradient does not depend on how many are judged at once.
+func TestFewRowsHaveTheBitsOfMany(t *testing.T) {
+	eachISA(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(3, 4))
+		for _, size := range [][2]int{{5, 256}, {1030, 272}, {40, 2064}} {
+			k, n := size[0], size[1]
+			for _, transposed := range []bool{false, true} {
+				a, b := matrix(rng, 6, k, transposed), matrix(rng, k, n, false)
+				start := random(rng, 6*n)
+				for _, accumulate := range []bool{false, true} {
+					whole := slices.Clone(start)
+					MatMul(1, whole, a, b, accumulate)
+					for m := 1; m <= 4; m++ {
+						few := Matrix{Data: make([]float32, m*k), Rows: m, Cols: k, T: transposed}
+						if transposed {
+							few.Rows, few.Cols = k, m
+						}
+						for r := range m {
+							for l := range k {
+								if transposed {
+									few.Data[l*m+r] = a.Data[l*6+r]
+								} else {
+									few.Data[r*k+l] = a.Data[r*k+l]
+								}
+							}
+						}
+						for workers := 1; workers <= 3; workers++ {
+							got := slices.Clone(start[:m*n])
+							MatMul(workers, got, few, b, accumulate)
+							if !slices.Equal(got, whole[:m*n]) {
+								t.Fatalf("%d rows of %v, transposed %v, accumulate %v, %d workers: other bits than among six", m, size, transposed, accumulate, workers)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestMatMulRefusesMatricesThatDoNotFit(t *testing.T) {
 	defer func() {
 		if recover() == nil {
@@ -278,6 +318,21 @@ func BenchmarkMatMul(b *testing.B) {
 				MatMul(1, c, x, y, false)
 			}
 			b.ReportMetric(2*float64(n)*float64(n)*float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}
+
+// BenchmarkFewRows is the gradient of one picture before VGG-16's widest layer.
+func BenchmarkFewRows(b *testing.B) {
+	for _, m := range []int{1, 4, 5} {
+		b.Run(fmt.Sprint(m), func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(3, 4))
+			x, y := matrix(rng, m, 4096, false), matrix(rng, 4096, 25088, false)
+			c := make([]float32, m*25088)
+			for b.Loop() {
+				MatMul(1, c, x, y, false)
+			}
+			b.ReportMetric(4*4096*25088*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
 		})
 	}
 }
