@@ -2,8 +2,9 @@ package infer
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
+
+	"github.com/blemish/blemish/internal/parallel"
 )
 
 // team computes the phases of one run on several goroutines, which take items as they come and wait for the next phase awake: waking a
@@ -13,9 +14,9 @@ type team struct {
 	do     func(worker int, p phase, item int)
 	work   []func() // one for each goroutine but the caller's, made once
 
-	state atomic.Uint64 // the open phase (upper half), and its next item (lower half)
-	done  atomic.Int64  // items of the open phase
-	wait  sync.WaitGroup
+	state   atomic.Uint64 // the open phase (upper half), and its next item (lower half)
+	done    atomic.Int64  // items of the open phase
+	helpers parallel.Helpers
 }
 
 // phase is a part of a layer whose items may run at once.
@@ -31,10 +32,7 @@ func (t *team) start(helpers int) {
 		t.work = append(t.work, func() { t.help(w) })
 	}
 	t.state.Store(closed)
-	t.wait.Add(helpers)
-	for _, f := range t.work[:helpers] {
-		go f()
-	}
+	t.helpers.Start(t.work[:helpers])
 }
 
 const (
@@ -44,7 +42,7 @@ const (
 
 func (t *team) stop() {
 	t.state.Store(over)
-	t.wait.Wait()
+	t.helpers.Wait()
 }
 
 // run computes one phase.
@@ -82,7 +80,6 @@ func (t *team) take(worker, i int) {
 }
 
 func (t *team) help(worker int) {
-	defer t.wait.Done()
 	for looks := 0; ; looks++ {
 		s := t.state.Load()
 		if s == over {

@@ -4,7 +4,6 @@ package parallel
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 )
 
@@ -40,10 +39,12 @@ func ForWorker(workers, n int, f func(worker, i int)) {
 			f(w, i)
 		}
 	}
-	var wg sync.WaitGroup
-	for w := 1; w < workers; w++ {
-		wg.Go(func() { run(w) })
+	work := make([]func(), workers-1)
+	for w := range work {
+		work[w] = func() { run(w + 1) }
 	}
+	var helpers Helpers
+	helpers.Start(work)
 	run(0)
-	wg.Wait()
+	helpers.Wait()
 }
