@@ -21,8 +21,23 @@ func genericSet() *set {
 
 func floats(p unsafe.Pointer, n int) []float32 { return unsafe.Slice((*float32)(p), n) }
 
-// tileGeneric multiplies p pixels by f blocks of 16 output channels.
+// tileGeneric multiplies p pixels by f blocks of 16 output channels, tile after tile.
 func tileGeneric(a *tileArgs, p, f int) {
+	for b := *a; b.more >= 0; b.more-- {
+		tileOnce(&b, p, f)
+		if b.more == 0 {
+			return
+		}
+		b.in = unsafe.Add(b.in, p*b.stride)
+		for _, to := range []*unsafe.Pointer{&b.out0, &b.out1, &b.residual[0], &b.residual[1]} {
+			if *to != nil {
+				*to = unsafe.Add(*to, p*b.pitch)
+			}
+		}
+	}
+}
+
+func tileOnce(a *tileArgs, p, f int) {
 	var acc [4][2 * Block]float32
 	n := f * Block
 	for i := range p {

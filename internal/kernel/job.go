@@ -1,5 +1,7 @@
 package kernel
 
+import "slices"
+
 // Job is a layer made ready for values of given shapes: phases one after another, each of items that may run in any order, and at once,
 // with the same results. Nothing is allocated when an item runs.
 type Job interface {
@@ -73,34 +75,51 @@ func (a *Activation) row(block, y int) []float32 {
 	return a.Data[a.at(block, y, 0):][:a.W*a.Lanes]
 }
 
-// placed is a tile of a row: its first pixel and how to compute it.
+// placed are tiles of a row, one right behind another: the first one's first pixel and how to compute them.
 type placed struct {
 	x    int
 	tile tileFunc
+	more int // tiles behind the first one
 }
 
-// cover lays tiles over a row of n pixels, at the least cost; the last tiles may overlap.
+// pixels is how many they are together.
+func (p *placed) pixels() int { return (p.more + 1) * p.tile.pixels }
+
+// cover lays tiles over a row of n pixels, at the least cost; the first ones may overlap.
 func (s *set) cover(n int) []placed {
+	tiles, _ := s.leastCover(n)
+	return tiles
+}
+
+// leastCover also says what the tiles cost, in pixels.
+func (s *set) leastCover(n int) ([]placed, float64) {
 	const latency = 4.0 // multiply-adds of one chain cannot follow one another faster: narrow tiles take as long as one of 4 pixels
 	best, last := make([]float64, n+1), make([]int, n+1)
 	for m := 1; m <= n; m++ {
+		last[m] = -1
 		for i, t := range s.tiles {
 			if t.pixels > n {
 				break
 			}
 			cost := best[max(0, m-t.pixels)] + max(float64(t.pixels), latency) + 0.25
-			if last[m] < 0 || best[m] == 0 || cost < best[m] {
+			if last[m] < 0 || cost < best[m] {
 				best[m], last[m] = cost, i
 			}
 		}
 	}
-	var out []placed
+	var out []placed // from the last one on
 	for m := n; m > 0; {
 		t := s.tiles[last[m]]
-		out = append(out, placed{max(0, m-t.pixels), t})
+		x := max(0, m-t.pixels)
+		if k := len(out) - 1; k >= 0 && out[k].tile.pixels == t.pixels && out[k].x == x+t.pixels {
+			out[k].x, out[k].more = x, out[k].more+1
+		} else {
+			out = append(out, placed{x, t, 0})
+		}
 		m -= t.pixels
 	}
-	return out
+	slices.Reverse(out)
+	return out, best[n]
 }
 
 // LoadRows fills rows y0..y1 from one picture (C,H,W), and the border beside them.

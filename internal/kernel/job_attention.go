@@ -100,6 +100,7 @@ func (j *attentionJob) look(v *Values, w *Worker, head, span int) {
 		for i := range tiles {
 			a.in = unsafe.Pointer(&in.Data[in.at(head*j.total, 0, first+tiles[i].x)])
 			a.out0 = unsafe.Pointer(&scores[tiles[i].x*j.padded+b*Block])
+			a.more = tiles[i].more
 			tiles[i].tile.run[0](a)
 		}
 	}
@@ -118,6 +119,7 @@ func (j *attentionJob) look(v *Values, w *Worker, head, span int) {
 		for i := range tiles {
 			a.in = unsafe.Pointer(&scores[tiles[i].x*j.padded])
 			a.out0 = unsafe.Pointer(&out.Data[out.at(head*j.total+b, 0, first+tiles[i].x)])
+			a.more = tiles[i].more
 			tiles[i].tile.run[0](a)
 		}
 	}

@@ -74,11 +74,16 @@ func (c *Conv) Prepare(l Layer) Job {
 	}
 	j.phases = []int{len(j.spans) * j.parts}
 	if len(j.depths) > 1 {
-		tiles := len(j.tiles[0])
-		if !j.flat {
-			tiles *= span
+		for _, tiles := range j.tiles {
+			pixels := 0
+			for i := range tiles {
+				pixels += tiles[i].pixels()
+			}
+			if !j.flat {
+				pixels *= span
+			}
+			j.own = max(j.own, pixels*c.set.blocks*Block)
 		}
-		j.own = tiles * c.set.tiles[len(c.set.tiles)-1].pixels * c.set.blocks * Block
 	}
 	return j
 }
@@ -107,7 +112,7 @@ func (j *convJob) Do(v *Values, w *Worker, _, item int) {
 	}
 }
 
-// depth adds what depth d contributes to a span of some output blocks. Unfinished sums lie in scratch, tile by tile.
+// depth adds what depth d contributes to a span of some output blocks. Unfinished sums lie in scratch, run of tiles by run.
 func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int) {
 	k, in, out := &j.c.spec, v.In, v.Out
 	first, end := j.depths[d][0], j.depths[d][1]
@@ -150,7 +155,7 @@ func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int)
 					a.residual[1] = unsafe.Pointer(&v.Residual.Data[o+out.plane()])
 				}
 			}
-			size := t.tile.pixels * Block
+			size := t.pixels() * Block
 			if d > 0 {
 				a.residual[0], a.residual[1] = unsafe.Pointer(&w.Scratch[at]), unsafe.Pointer(&w.Scratch[at+(blocks-1)*size])
 			}
@@ -163,6 +168,7 @@ func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int)
 				a.out0, a.out1 = unsafe.Pointer(&w.Scratch[at]), unsafe.Pointer(&w.Scratch[at+(blocks-1)*size])
 			}
 			at += size * blocks
+			a.more = t.more
 			t.tile.run[blocks-1](a)
 		}
 	}
@@ -177,7 +183,8 @@ type winogradJob struct {
 	rows, columns, band int
 	part                int // of a band, for one item
 	offsets             [2][]int64
-	cuts                int // of the inputs of a band
+	cuts                int              // of the inputs of a band
+	tiles               map[int][]placed // by the number of pixels of an item's products
 }
 
 func (c *Conv) prepareWinograd(l Layer) Job {
@@ -187,6 +194,7 @@ func (c *Conv) prepareWinograd(l Layer) Job {
 	j.band = min(all, max(2*winogradLow, winogradBand/in))
 	j.part = min(j.band, max(maxPixels, winogradPart/c.set.blocks))
 	j.cuts = max(1, balanced/in)
+	j.tiles = map[int][]placed{}
 	groups := (l.Out.Blocks() + c.set.blocks - 1) / c.set.blocks
 	for first := 0; first < all; first += j.band {
 		count := min(j.band, all-first)
@@ -195,7 +203,9 @@ func (c *Conv) prepareWinograd(l Layer) Job {
 		for b := range offsets {
 			offsets[b] = int64(4 * b * count * Block)
 		}
-		j.offsets[min(first/j.band, 1)] = nil
+		for _, n := range []int{min(j.part, count), count - (count-1)/j.part*j.part} {
+			j.tiles[n] = c.set.cover(n)
+		}
 		if count == j.band {
 			j.offsets[0] = offsets
 		} else {
@@ -238,7 +248,7 @@ func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
 	if j.l.Act != NoAct {
 		s.Lo, s.Hi = -unbounded, unbounded
 	}
-	c.winogradProducts(own, c.winogradWeights(), v.Scratch[from*Block:], offsets, count, group, blocks, n)
+	c.winogradProducts(own, c.winogradWeights(), v.Scratch[from*Block:], offsets, j.tiles[n], count, group, blocks, n)
 	for b := range blocks {
 		for i := range n {
 			tile := first + from + i

@@ -39,6 +39,7 @@ type tileArgs struct {
 	stride   int // bytes from one input pixel to the next
 	lo, hi   float32
 	pitch    int // bytes from one pixel of out, and of residual, to the next
+	more     int // tiles right behind the first one
 }
 
 // tapArgs are the arguments of depthwise and maxPool. The assembly knows this layout.

@@ -6,12 +6,26 @@
 
 // func tileAVX512P1F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P1F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P1F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P1F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -44,10 +58,8 @@ tileAVX512P1F1quad:
 	JNZ          tileAVX512P1F1quad
 	DECQ         CX
 	JNZ          tileAVX512P1F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -57,24 +69,51 @@ tileAVX512P1F1quad:
 	VMAXPS       Z30, Z0, Z0
 	VMINPS       Z31, Z0, Z0
 	VMOVUPS      Z0, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P1F1next
 
 tileAVX512P1F1plain:
 	VMAXPS  Z30, Z0, Z0
 	VMINPS  Z31, Z0, Z0
 	VMOVUPS Z0, (SI)
+
+tileAVX512P1F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P1F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000001, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P1F1tile
+
+tileAVX512P1F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P2F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P2F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P2F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P2F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -116,10 +155,8 @@ tileAVX512P2F1quad:
 	JNZ          tileAVX512P2F1quad
 	DECQ         CX
 	JNZ          tileAVX512P2F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -135,8 +172,9 @@ tileAVX512P2F1quad:
 	VMAXPS       Z30, Z1, Z1
 	VMINPS       Z31, Z1, Z1
 	VMOVUPS      Z1, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P2F1next
 
 tileAVX512P2F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -146,17 +184,43 @@ tileAVX512P2F1plain:
 	VMAXPS  Z30, Z1, Z1
 	VMINPS  Z31, Z1, Z1
 	VMOVUPS Z1, (SI)
+
+tileAVX512P2F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P2F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000002, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P2F1tile
+
+tileAVX512P2F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P4F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P4F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P4F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P4F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -216,10 +280,8 @@ tileAVX512P4F1quad:
 	JNZ          tileAVX512P4F1quad
 	DECQ         CX
 	JNZ          tileAVX512P4F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -247,8 +309,9 @@ tileAVX512P4F1quad:
 	VMAXPS       Z30, Z3, Z3
 	VMINPS       Z31, Z3, Z3
 	VMOVUPS      Z3, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P4F1next
 
 tileAVX512P4F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -266,17 +329,43 @@ tileAVX512P4F1plain:
 	VMAXPS  Z30, Z3, Z3
 	VMINPS  Z31, Z3, Z3
 	VMOVUPS Z3, (SI)
+
+tileAVX512P4F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P4F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000004, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P4F1tile
+
+tileAVX512P4F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P7F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P7F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P7F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P7F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -363,10 +452,8 @@ tileAVX512P7F1quad:
 	JNZ          tileAVX512P7F1quad
 	DECQ         CX
 	JNZ          tileAVX512P7F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -412,8 +499,9 @@ tileAVX512P7F1quad:
 	VMAXPS       Z30, Z6, Z6
 	VMINPS       Z31, Z6, Z6
 	VMOVUPS      Z6, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P7F1next
 
 tileAVX512P7F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -443,17 +531,43 @@ tileAVX512P7F1plain:
 	VMAXPS  Z30, Z6, Z6
 	VMINPS  Z31, Z6, Z6
 	VMOVUPS Z6, (SI)
+
+tileAVX512P7F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P7F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000007, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P7F1tile
+
+tileAVX512P7F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P8F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P8F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P8F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P8F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -552,10 +666,8 @@ tileAVX512P8F1quad:
 	JNZ          tileAVX512P8F1quad
 	DECQ         CX
 	JNZ          tileAVX512P8F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -607,8 +719,9 @@ tileAVX512P8F1quad:
 	VMAXPS       Z30, Z7, Z7
 	VMINPS       Z31, Z7, Z7
 	VMOVUPS      Z7, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P8F1next
 
 tileAVX512P8F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -642,17 +755,43 @@ tileAVX512P8F1plain:
 	VMAXPS  Z30, Z7, Z7
 	VMINPS  Z31, Z7, Z7
 	VMOVUPS Z7, (SI)
+
+tileAVX512P8F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P8F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000008, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P8F1tile
+
+tileAVX512P8F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P10F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P10F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P10F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P10F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -769,10 +908,8 @@ tileAVX512P10F1quad:
 	JNZ          tileAVX512P10F1quad
 	DECQ         CX
 	JNZ          tileAVX512P10F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -836,8 +973,9 @@ tileAVX512P10F1quad:
 	VMAXPS       Z30, Z9, Z9
 	VMINPS       Z31, Z9, Z9
 	VMOVUPS      Z9, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P10F1next
 
 tileAVX512P10F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -879,17 +1017,43 @@ tileAVX512P10F1plain:
 	VMAXPS  Z30, Z9, Z9
 	VMINPS  Z31, Z9, Z9
 	VMOVUPS Z9, (SI)
+
+tileAVX512P10F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P10F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x0000000a, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P10F1tile
+
+tileAVX512P10F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P12F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P12F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P12F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P12F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -1024,10 +1188,8 @@ tileAVX512P12F1quad:
 	JNZ          tileAVX512P12F1quad
 	DECQ         CX
 	JNZ          tileAVX512P12F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -1103,8 +1265,9 @@ tileAVX512P12F1quad:
 	VMAXPS       Z30, Z11, Z11
 	VMINPS       Z31, Z11, Z11
 	VMOVUPS      Z11, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P12F1next
 
 tileAVX512P12F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -1154,17 +1317,43 @@ tileAVX512P12F1plain:
 	VMAXPS  Z30, Z11, Z11
 	VMINPS  Z31, Z11, Z11
 	VMOVUPS Z11, (SI)
+
+tileAVX512P12F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P12F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x0000000c, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P12F1tile
+
+tileAVX512P12F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P14F1(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P14F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P14F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P14F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -1317,10 +1506,8 @@ tileAVX512P14F1quad:
 	JNZ          tileAVX512P14F1quad
 	DECQ         CX
 	JNZ          tileAVX512P14F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -1408,8 +1595,9 @@ tileAVX512P14F1quad:
 	VMAXPS       Z30, Z13, Z13
 	VMINPS       Z31, Z13, Z13
 	VMOVUPS      Z13, (SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX512P14F1next
 
 tileAVX512P14F1plain:
 	VMAXPS  Z30, Z0, Z0
@@ -1467,6 +1655,18 @@ tileAVX512P14F1plain:
 	VMAXPS  Z30, Z13, Z13
 	VMINPS  Z31, Z13, Z13
 	VMOVUPS Z13, (SI)
+
+tileAVX512P14F1next:
+	DECQ   8(SP)
+	JS     tileAVX512P14F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x0000000e, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P14F1tile
+
+tileAVX512P14F1done:
 	VZEROUPPER
 	RET
 
@@ -2224,12 +2424,26 @@ slideAVX512P14F1plain:
 
 // func tileAVX512P1F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P1F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P1F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P1F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -2271,10 +2485,10 @@ tileAVX512P1F2quad:
 	JNZ          tileAVX512P1F2quad
 	DECQ         CX
 	JNZ          tileAVX512P1F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -2288,8 +2502,11 @@ tileAVX512P1F2quad:
 	VMAXPS       Z30, Z1, Z1
 	VMINPS       Z31, Z1, Z1
 	VMOVUPS      Z1, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P1F2next
 
 tileAVX512P1F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -2298,17 +2515,45 @@ tileAVX512P1F2plain:
 	VMAXPS  Z30, Z1, Z1
 	VMINPS  Z31, Z1, Z1
 	VMOVUPS Z1, (DI)
+
+tileAVX512P1F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P1F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000001, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P1F2tile
+
+tileAVX512P1F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P2F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P2F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P2F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P2F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -2364,10 +2609,10 @@ tileAVX512P2F2quad:
 	JNZ          tileAVX512P2F2quad
 	DECQ         CX
 	JNZ          tileAVX512P2F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -2393,8 +2638,11 @@ tileAVX512P2F2quad:
 	VMAXPS       Z30, Z3, Z3
 	VMINPS       Z31, Z3, Z3
 	VMOVUPS      Z3, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P2F2next
 
 tileAVX512P2F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -2411,17 +2659,45 @@ tileAVX512P2F2plain:
 	VMAXPS  Z30, Z3, Z3
 	VMINPS  Z31, Z3, Z3
 	VMOVUPS Z3, (DI)
+
+tileAVX512P2F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P2F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000002, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P2F2tile
+
+tileAVX512P2F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P4F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P4F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P4F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P4F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -2505,10 +2781,10 @@ tileAVX512P4F2quad:
 	JNZ          tileAVX512P4F2quad
 	DECQ         CX
 	JNZ          tileAVX512P4F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -2558,8 +2834,11 @@ tileAVX512P4F2quad:
 	VMAXPS       Z30, Z7, Z7
 	VMINPS       Z31, Z7, Z7
 	VMOVUPS      Z7, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P4F2next
 
 tileAVX512P4F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -2592,17 +2871,45 @@ tileAVX512P4F2plain:
 	VMAXPS  Z30, Z7, Z7
 	VMINPS  Z31, Z7, Z7
 	VMOVUPS Z7, (DI)
+
+tileAVX512P4F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P4F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000004, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P4F2tile
+
+tileAVX512P4F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P7F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P7F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P7F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P7F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -2728,10 +3035,10 @@ tileAVX512P7F2quad:
 	JNZ          tileAVX512P7F2quad
 	DECQ         CX
 	JNZ          tileAVX512P7F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -2817,8 +3124,11 @@ tileAVX512P7F2quad:
 	VMAXPS       Z30, Z13, Z13
 	VMINPS       Z31, Z13, Z13
 	VMOVUPS      Z13, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P7F2next
 
 tileAVX512P7F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -2875,17 +3185,45 @@ tileAVX512P7F2plain:
 	VMAXPS  Z30, Z13, Z13
 	VMINPS  Z31, Z13, Z13
 	VMOVUPS Z13, (DI)
+
+tileAVX512P7F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P7F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000007, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P7F2tile
+
+tileAVX512P7F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P8F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P8F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P8F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P8F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -3028,10 +3366,10 @@ tileAVX512P8F2quad:
 	JNZ          tileAVX512P8F2quad
 	DECQ         CX
 	JNZ          tileAVX512P8F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -3129,8 +3467,11 @@ tileAVX512P8F2quad:
 	VMAXPS       Z30, Z15, Z15
 	VMINPS       Z31, Z15, Z15
 	VMOVUPS      Z15, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P8F2next
 
 tileAVX512P8F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -3195,17 +3536,45 @@ tileAVX512P8F2plain:
 	VMAXPS  Z30, Z15, Z15
 	VMINPS  Z31, Z15, Z15
 	VMOVUPS Z15, (DI)
+
+tileAVX512P8F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P8F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000008, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P8F2tile
+
+tileAVX512P8F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P10F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P10F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P10F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P10F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -3376,10 +3745,10 @@ tileAVX512P10F2quad:
 	JNZ          tileAVX512P10F2quad
 	DECQ         CX
 	JNZ          tileAVX512P10F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -3501,8 +3870,11 @@ tileAVX512P10F2quad:
 	VMAXPS       Z30, Z19, Z19
 	VMINPS       Z31, Z19, Z19
 	VMOVUPS      Z19, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P10F2next
 
 tileAVX512P10F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -3583,17 +3955,45 @@ tileAVX512P10F2plain:
 	VMAXPS  Z30, Z19, Z19
 	VMINPS  Z31, Z19, Z19
 	VMOVUPS Z19, (DI)
+
+tileAVX512P10F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P10F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x0000000a, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P10F2tile
+
+tileAVX512P10F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P12F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P12F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P12F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P12F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -3792,10 +4192,10 @@ tileAVX512P12F2quad:
 	JNZ          tileAVX512P12F2quad
 	DECQ         CX
 	JNZ          tileAVX512P12F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -3941,8 +4341,11 @@ tileAVX512P12F2quad:
 	VMAXPS       Z30, Z23, Z23
 	VMINPS       Z31, Z23, Z23
 	VMOVUPS      Z23, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P12F2next
 
 tileAVX512P12F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -4039,17 +4442,45 @@ tileAVX512P12F2plain:
 	VMAXPS  Z30, Z23, Z23
 	VMINPS  Z31, Z23, Z23
 	VMOVUPS Z23, (DI)
+
+tileAVX512P12F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P12F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x0000000c, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P12F2tile
+
+tileAVX512P12F2done:
 	VZEROUPPER
 	RET
 
 // func tileAVX512P14F2(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·tileAVX512P14F2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX512P14F2(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX512P14F2tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Z0
@@ -4276,10 +4707,10 @@ tileAVX512P14F2quad:
 	JNZ          tileAVX512P14F2quad
 	DECQ         CX
 	JNZ          tileAVX512P14F2step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         24(SP), DI
+	MOVQ         32(SP), R8
+	MOVQ         40(SP), R9
 	VBROADCASTSS 88(AX), Z30
 	VBROADCASTSS 92(AX), Z31
 	MOVQ         96(AX), R10
@@ -4449,8 +4880,11 @@ tileAVX512P14F2quad:
 	VMAXPS       Z30, Z27, Z27
 	VMINPS       Z31, Z27, Z27
 	VMOVUPS      Z27, (DI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	ADDQ         R10, R9
+	MOVQ         R9, 40(SP)
+	JMP          tileAVX512P14F2next
 
 tileAVX512P14F2plain:
 	VMAXPS  Z30, Z0, Z0
@@ -4563,6 +4997,20 @@ tileAVX512P14F2plain:
 	VMAXPS  Z30, Z27, Z27
 	VMINPS  Z31, Z27, Z27
 	VMOVUPS Z27, (DI)
+
+tileAVX512P14F2next:
+	DECQ   8(SP)
+	JS     tileAVX512P14F2done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	ADDQ   R10, DI
+	MOVQ   DI, 24(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x0000000e, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX512P14F2tile
+
+tileAVX512P14F2done:
 	VZEROUPPER
 	RET
 
@@ -5760,12 +6208,26 @@ slideAVX512P14F2plain:
 
 // func tileAVX2P1F1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·tileAVX2P1F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX2P1F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX2P1F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Y0
@@ -5807,10 +6269,8 @@ tileAVX2P1F1quad:
 	JNZ          tileAVX2P1F1quad
 	DECQ         CX
 	JNZ          tileAVX2P1F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Y14
 	VBROADCASTSS 92(AX), Y15
 	MOVQ         96(AX), R10
@@ -5824,8 +6284,9 @@ tileAVX2P1F1quad:
 	VMAXPS       Y14, Y1, Y1
 	VMINPS       Y15, Y1, Y1
 	VMOVUPS      Y1, 32(SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX2P1F1next
 
 tileAVX2P1F1plain:
 	VMAXPS  Y14, Y0, Y0
@@ -5834,17 +6295,43 @@ tileAVX2P1F1plain:
 	VMAXPS  Y14, Y1, Y1
 	VMINPS  Y15, Y1, Y1
 	VMOVUPS Y1, 32(SI)
+
+tileAVX2P1F1next:
+	DECQ   8(SP)
+	JS     tileAVX2P1F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000001, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX2P1F1tile
+
+tileAVX2P1F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX2P2F1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·tileAVX2P2F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX2P2F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX2P2F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Y0
@@ -5900,10 +6387,8 @@ tileAVX2P2F1quad:
 	JNZ          tileAVX2P2F1quad
 	DECQ         CX
 	JNZ          tileAVX2P2F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Y14
 	VBROADCASTSS 92(AX), Y15
 	MOVQ         96(AX), R10
@@ -5927,8 +6412,9 @@ tileAVX2P2F1quad:
 	VMAXPS       Y14, Y3, Y3
 	VMINPS       Y15, Y3, Y3
 	VMOVUPS      Y3, 32(SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX2P2F1next
 
 tileAVX2P2F1plain:
 	VMAXPS  Y14, Y0, Y0
@@ -5944,17 +6430,43 @@ tileAVX2P2F1plain:
 	VMAXPS  Y14, Y3, Y3
 	VMINPS  Y15, Y3, Y3
 	VMOVUPS Y3, 32(SI)
+
+tileAVX2P2F1next:
+	DECQ   8(SP)
+	JS     tileAVX2P2F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000002, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX2P2F1tile
+
+tileAVX2P2F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX2P4F1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·tileAVX2P4F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+TEXT ·tileAVX2P4F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX2P4F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Y0
@@ -6038,10 +6550,8 @@ tileAVX2P4F1quad:
 	JNZ          tileAVX2P4F1quad
 	DECQ         CX
 	JNZ          tileAVX2P4F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Y14
 	VBROADCASTSS 92(AX), Y15
 	MOVQ         96(AX), R10
@@ -6085,8 +6595,9 @@ tileAVX2P4F1quad:
 	VMAXPS       Y14, Y7, Y7
 	VMINPS       Y15, Y7, Y7
 	VMOVUPS      Y7, 32(SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX2P4F1next
 
 tileAVX2P4F1plain:
 	VMAXPS  Y14, Y0, Y0
@@ -6116,17 +6627,43 @@ tileAVX2P4F1plain:
 	VMAXPS  Y14, Y7, Y7
 	VMINPS  Y15, Y7, Y7
 	VMOVUPS Y7, 32(SI)
+
+tileAVX2P4F1next:
+	DECQ   8(SP)
+	JS     tileAVX2P4F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000004, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX2P4F1tile
+
+tileAVX2P4F1done:
 	VZEROUPPER
 	RET
 
 // func tileAVX2P6F1(a *byte)
-// Requires: AVX, FMA3
-TEXT ·tileAVX2P6F1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    (AX), SI
+// Requires: AVX, FMA3, MMX+
+TEXT ·tileAVX2P6F1(SB), NOSPLIT, $48-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), DI
+	MOVQ DI, (SP)
+	MOVQ 104(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ 40(AX), DI
+	MOVQ DI, 16(SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 24(SP)
+	MOVQ 64(AX), DI
+	MOVQ DI, 32(SP)
+	MOVQ 72(AX), DI
+	MOVQ DI, 40(SP)
+	MOVQ 24(AX), R12
+
+tileAVX2P6F1tile:
+	MOVQ    (SP), SI
 	MOVQ    8(AX), R8
 	MOVQ    16(AX), CX
-	MOVQ    24(AX), R12
 	MOVQ    32(AX), DX
 	MOVQ    56(AX), R13
 	VMOVUPS (R13), Y0
@@ -6146,10 +6683,17 @@ TEXT ·tileAVX2P6F1(SB), NOSPLIT, $0-8
 	LEAQ    (R9)(R9*4), R11
 
 tileAVX2P6F1step:
-	MOVQ (R8), DI
-	ADDQ $0x08, R8
-	ADDQ SI, DI
-	MOVQ R12, R13
+	MOVQ       (R8), DI
+	ADDQ       $0x08, R8
+	ADDQ       SI, DI
+	LEAQ       (DI)(R10*2), BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 (BX)(R9*1)
+	PREFETCHT0 (BX)(R9*2)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (BX)(R9*4)
+	PREFETCHT0 (BX)(R11*1)
+	MOVQ       R12, R13
 
 tileAVX2P6F1quad:
 	VMOVUPS      (DX), Y12
@@ -6238,10 +6782,8 @@ tileAVX2P6F1quad:
 	JNZ          tileAVX2P6F1quad
 	DECQ         CX
 	JNZ          tileAVX2P6F1step
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
-	MOVQ         64(AX), R8
-	MOVQ         72(AX), R9
+	MOVQ         16(SP), SI
+	MOVQ         32(SP), R8
 	VBROADCASTSS 88(AX), Y14
 	VBROADCASTSS 92(AX), Y15
 	MOVQ         96(AX), R10
@@ -6305,8 +6847,9 @@ tileAVX2P6F1quad:
 	VMAXPS       Y14, Y11, Y11
 	VMINPS       Y15, Y11, Y11
 	VMOVUPS      Y11, 32(SI)
-	VZEROUPPER
-	RET
+	ADDQ         R10, R8
+	MOVQ         R8, 32(SP)
+	JMP          tileAVX2P6F1next
 
 tileAVX2P6F1plain:
 	VMAXPS  Y14, Y0, Y0
@@ -6350,6 +6893,18 @@ tileAVX2P6F1plain:
 	VMAXPS  Y14, Y11, Y11
 	VMINPS  Y15, Y11, Y11
 	VMOVUPS Y11, 32(SI)
+
+tileAVX2P6F1next:
+	DECQ   8(SP)
+	JS     tileAVX2P6F1done
+	ADDQ   R10, SI
+	MOVQ   SI, 16(SP)
+	MOVQ   80(AX), R10
+	IMUL3Q $0x00000006, R10, R10
+	ADDQ   R10, (SP)
+	JMP    tileAVX2P6F1tile
+
+tileAVX2P6F1done:
 	VZEROUPPER
 	RET
 

@@ -159,7 +159,7 @@ func (c *Conv) runWinograd(workers int, s Step) {
 			own := &scratch.own[w]
 			group := i / parts
 			blocks := min(c.set.blocks, out.Blocks()-group*c.set.blocks)
-			c.winogradProducts(own, u, scratch.in[from*Block:], offsets, count, group, blocks, n)
+			c.winogradProducts(own, u, scratch.in[from*Block:], offsets, c.set.cover(n), count, group, blocks, n)
 			for b := range blocks {
 				for j := range n {
 					tile := first + from + j
@@ -192,24 +192,23 @@ func (c *Conv) winogradInput(own *winogradOwn, s Step, block, ty, tx int, dst []
 }
 
 // winogradProducts computes sums (36, blocks, n, 16) of one group of output blocks.
-func (c *Conv) winogradProducts(own *winogradOwn, u, in []float32, offsets []int64, count, group, blocks, n int) {
+func (c *Conv) winogradProducts(own *winogradOwn, u, in []float32, offsets []int64, tiles []placed, count, group, blocks, n int) {
 	channels := len(offsets) * Block
 	width := blocks * Block
-	t := c.set.tileOf(n)
 	a := &own.tile
 	*a = tileArgs{offsets: &offsets[0], steps: len(offsets), quads: Block / 4, bias: &noBias[0], stride: 4 * Block, lo: -unbounded, hi: unbounded, pitch: 4 * Block}
 	weights := u[group*c.set.blocks*Block*channels*winogradAll:]
 	for m := range winogradAll {
 		a.weights = &weights[m*channels*width]
-		for x := 0; x < n; x += t.pixels {
-			x := min(x, n-t.pixels)
-			a.in = unsafe.Pointer(&in[(m*len(offsets)*count+x)*Block])
+		for i := range tiles {
+			x := tiles[i].x
+			a.in, a.more = unsafe.Pointer(&in[(m*len(offsets)*count+x)*Block]), tiles[i].more
 			at := (m*blocks*n + x) * Block
 			a.out0 = unsafe.Pointer(&own.sums[at])
 			if blocks > 1 {
 				a.out1 = unsafe.Pointer(&own.sums[at+n*Block])
 			}
-			t.run[blocks-1](a)
+			tiles[i].tile.run[blocks-1](a)
 		}
 	}
 }

@@ -28,7 +28,21 @@ func (s strides) pixel(p, disp int) Mem {
 	return m
 }
 
-// tile multiplies P pixels by F blocks of 16 output channels; see tileArgs in ../kernel.go for the arguments.
+// frame keeps what a tile advances by when it goes on to the next pixels, but for what its registers hold in between.
+type frame struct{ in, more, out0, out1, residual0, residual1 Mem }
+
+func newFrame(arg reg.Register) frame {
+	m := AllocLocal(48)
+	f := frame{m.Offset(0), m.Offset(8), m.Offset(16), m.Offset(24), m.Offset(32), m.Offset(40)}
+	for i, d := range []int{0, 104, 40, 48, 64, 72} {
+		MOVQ(at(arg, d), reg.RDI)
+		MOVQ(reg.RDI, m.Offset(8*i))
+	}
+	return f
+}
+
+// tile multiplies P pixels by F blocks of 16 output channels, and then as many pixels behind them as often as asked for; see tileArgs in
+// ../kernel.go for the arguments.
 func tile(v isa, P, F int) {
 	name := fmt.Sprintf("tile%sP%dF%d", v.name, P, F)
 	TEXT(name, NOSPLIT, "func(a *byte)")
@@ -38,10 +52,12 @@ func tile(v isa, P, F int) {
 	s := strides{reg.RDI, reg.RBX, reg.R9, reg.R10, reg.R11}
 	offsets, steps, quads, weights, in, count := reg.R8, reg.RCX, reg.R12, reg.RDX, reg.RSI, reg.R13
 	Load(Param("a"), arg)
-	MOVQ(at(arg, 0), in)
+	local := newFrame(arg)
+	MOVQ(at(arg, 24), quads)
+	Label(name + "tile")
+	MOVQ(local.in, in)
 	MOVQ(at(arg, 8), offsets)
 	MOVQ(at(arg, 16), steps)
-	MOVQ(at(arg, 24), quads)
 	MOVQ(at(arg, 32), weights)
 	MOVQ(at(arg, 56), count)
 	for j := range V {
@@ -66,6 +82,13 @@ func tile(v isa, P, F int) {
 	if P > 7 {
 		LEAQ(Mem{Base: s.base, Index: s.three, Scale: 2}, s.base7)
 		ADDQ(s.one, s.base7)
+	} else if P == 6 { // the next tile's pixels
+		LEAQ(Mem{Base: s.base, Index: s.three, Scale: 2}, s.base7)
+		next := s
+		next.base = s.base7
+		for p := range P {
+			PREFETCHT0(next.pixel(p, 0))
+		}
 	}
 	MOVQ(quads, count)
 	Label(name + "quad")
@@ -99,7 +122,74 @@ func tile(v isa, P, F int) {
 	DECQ(steps)
 	JNZ(LabelRef(name + "step"))
 
-	finish(v, name, P, F)
+	local.finish(v, name, P, F)
+}
+
+// finish is finish, over and over: it goes on to the next tile, or returns.
+func (l frame) finish(v isa, name string, P, F int) {
+	arg, V := reg.RAX, F*block/v.width
+	out := []reg.GPPhysical{reg.RSI, reg.RDI}
+	residual := []reg.GPPhysical{reg.R8, reg.R9}
+	for i, m := range []Mem{l.out0, l.out1}[:F] {
+		MOVQ(m, out[i])
+	}
+	for i, m := range []Mem{l.residual0, l.residual1}[:F] {
+		MOVQ(m, residual[i])
+	}
+	lo, hi := v.regs[len(v.regs)-2], v.regs[len(v.regs)-1]
+	VBROADCASTSS(at(arg, 88), lo)
+	VBROADCASTSS(at(arg, 92), hi)
+	pitch := reg.R10
+	MOVQ(at(arg, 96), pitch)
+	TESTQ(residual[0], residual[0])
+	JZ(LabelRef(name + "plain"))
+	storeTile(v, P, V, out[:F], residual[:F], pitch, lo, hi)
+	for i, m := range []Mem{l.residual0, l.residual1}[:F] {
+		ADDQ(pitch, residual[i])
+		MOVQ(residual[i], m)
+	}
+	JMP(LabelRef(name + "next"))
+	Label(name + "plain")
+	storeTile(v, P, V, out[:F], nil, pitch, lo, hi)
+	Label(name + "next")
+	DECQ(l.more)
+	JS(LabelRef(name + "done"))
+	for i, m := range []Mem{l.out0, l.out1}[:F] {
+		ADDQ(pitch, out[i])
+		MOVQ(out[i], m)
+	}
+	MOVQ(at(arg, 80), pitch)
+	IMUL3Q(U32(uint32(P)), pitch, pitch)
+	ADDQ(pitch, l.in)
+	JMP(LabelRef(name + "tile"))
+	Label(name + "done")
+	VZEROUPPER()
+	RET()
+}
+
+// storeTile adds residuals, where there are any, clamps and stores; it leaves out and residual at the last pixel.
+func storeTile(v isa, P, V int, out, residual []reg.GPPhysical, pitch, lo, hi reg.Register) {
+	per := block / v.width // vectors in a block
+	for p := range P {
+		for j := range V {
+			r, f, d := v.regs[p*V+j], j/per, j%per*v.width*float
+			if residual != nil {
+				VADDPS(at(residual[f], d), r, r)
+			}
+			VMAXPS(lo, r, r)
+			VMINPS(hi, r, r)
+			VMOVUPS(r, at(out[f], d))
+		}
+		for f := range out {
+			if p == P-1 {
+				break
+			}
+			ADDQ(pitch, out[f])
+			if residual != nil {
+				ADDQ(pitch, residual[f])
+			}
+		}
+	}
 }
 
 // slide multiplies P rows of a matrix by F blocks of 16 columns that lie anywhere, a row at each of the offsets: positions of a picture under
@@ -167,7 +257,7 @@ func slide(v isa, P, F int) {
 	finish(v, name, P, F)
 }
 
-// finish adds the residual, clamps and stores what tile and slide have summed, and returns.
+// finish adds the residual, clamps and stores what slide has summed, and returns.
 func finish(v isa, name string, P, F int) {
 	arg, V := reg.RAX, F*block/v.width
 	out := []reg.GPPhysical{reg.RSI, reg.RDI}
@@ -181,34 +271,13 @@ func finish(v isa, name string, P, F int) {
 	VBROADCASTSS(at(arg, 92), hi)
 	pitch := reg.R10
 	MOVQ(at(arg, 96), pitch)
-	store := func(withResidual bool) {
-		per := block / v.width // vectors in a block
-		for p := range P {
-			for j := range V {
-				r, f, d := v.regs[p*V+j], j/per, j%per*v.width*float
-				if withResidual {
-					VADDPS(at(residual[f], d), r, r)
-				}
-				VMAXPS(lo, r, r)
-				VMINPS(hi, r, r)
-				VMOVUPS(r, at(out[f], d))
-			}
-			for f := range F {
-				if p == P-1 {
-					break
-				}
-				ADDQ(pitch, out[f])
-				if withResidual {
-					ADDQ(pitch, residual[f])
-				}
-			}
-		}
-		VZEROUPPER()
-		RET()
-	}
 	TESTQ(residual[0], residual[0])
 	JZ(LabelRef(name + "plain"))
-	store(true)
+	storeTile(v, P, V, out[:F], residual[:F], pitch, lo, hi)
+	VZEROUPPER()
+	RET()
 	Label(name + "plain")
-	store(false)
+	storeTile(v, P, V, out[:F], nil, pitch, lo, hi)
+	VZEROUPPER()
+	RET()
 }

@@ -60,12 +60,16 @@ func clamp(v int) {
 func tile(p int) {
 	function(fmt.Sprintf("tileNEONP%d", p), "a *tileArgs)", fmt.Sprintf("tileGeneric(a, %d, 1)", p), 8)
 	line("MOVD a+0(FP), R0")
-	line("MOVD 0(R0), R1")  // in
+	line("MOVD 0(R0), R1")    // in
+	line("MOVD 80(R0), R7")   // stride
+	line("MOVD 40(R0), R19")  // out0
+	line("MOVD 64(R0), R20")  // residual
+	line("MOVD 104(R0), R21") // more
+	mark("tile")
 	line("MOVD 8(R0), R2")  // offsets
 	line("MOVD 16(R0), R3") // steps
 	line("MOVD 32(R0), R5") // weights
 	line("MOVD 56(R0), R6") // bias
-	line("MOVD 80(R0), R7") // stride
 	line("VLD1 (R6), %s", four(0))
 	for i := 4; i < 4*p; i++ {
 		line("VMOV V%d.B16, V%d.B16", i%4, i)
@@ -95,25 +99,26 @@ func tile(p int) {
 	line("SUBS $1, R3")
 	line("BNE step")
 	line("MOVD 96(R0), R9") // pitch
-	line("MOVD 64(R0), R6") // residual
-	line("CBZ R6, clamp")
+	line("CBZ R20, clamp")
 	for i := range p {
-		line("VLD1 (R6), %s", four(24))
+		line("VLD1 (R20), %s", four(24))
 		for j := range 4 {
 			fadd(4*i+j, 4*i+j, 24+j)
 		}
-		line("ADD R9, R6")
+		line("ADD R9, R20")
 	}
 	mark("clamp")
 	bounds(88)
-	line("MOVD 40(R0), R6") // out0
 	for i := range p {
 		for j := range 4 {
 			clamp(4*i + j)
 		}
-		line("VST1 %s, (R6)", four(4*i))
-		line("ADD R9, R6")
+		line("VST1 %s, (R19)", four(4*i))
+		line("ADD R9, R19")
+		line("ADD R7, R1") // the next tile's pixels
 	}
+	line("SUBS $1, R21")
+	line("BPL tile")
 	line("RET")
 }
 
