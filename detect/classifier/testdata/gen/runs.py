@@ -247,4 +247,5 @@ def default():
     return {"history": history, "best_epoch": best + 1, "temperature": math.exp(found.x)}
 
 
-print(json.dumps({"all three": chapter(3, 10), "the last": chapter(1, 10), "plateau": chapter(3, 0), "default": default()}, indent=1))
+if __name__ == "__main__":
+    print(json.dumps({"all three": chapter(3, 10), "the last": chapter(1, 10), "plateau": chapter(3, 0), "default": default()}, indent=1))
