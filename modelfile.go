@@ -14,6 +14,7 @@ import (
 	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/internal/parallel"
 	"github.com/blemish/blemish/tensor"
 )
 
@@ -87,24 +88,9 @@ func readModel(file *checkpoint.File) (*Model, error) {
 	if err := m.info.Preprocess.Validate(); err != nil {
 		return nil, &fault.FormatError{Format: "model", Reason: "its preprocessing", Err: err}
 	}
-	state := detect.State{Config: m.info.Options, Tensors: map[string]*tensor.Tensor{}, Doubles: map[string]detect.Doubles{}}
-	for _, name := range file.Names() {
-		if base, ok := strings.CutPrefix(name, detectorPrefix); ok {
-			if err := readDetectorTensor(file, name, base, state); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		base, ok := strings.CutPrefix(name, backbonePrefix)
-		if !ok {
-			return nil, &fault.FormatError{Format: "model", Reason: fmt.Sprintf("unexpected tensor %q", name)}
-		}
-		t, err := file.Read(name)
-		if err != nil {
-			return nil, err
-		}
-		info, _ := file.Info(name)
-		m.weights = append(m.weights, checkpoint.Entry{Name: base, DType: info.DType, Tensor: t})
+	state, err := m.readTensors(file)
+	if err != nil {
+		return nil, err
 	}
 	if err := m.openBackbone(method); err != nil {
 		return nil, err
@@ -113,15 +99,44 @@ func readModel(file *checkpoint.File) (*Model, error) {
 	return m, err
 }
 
-func readDetectorTensor(file *checkpoint.File, name, base string, state detect.State) error {
-	if info, _ := file.Info(name); info.DType == checkpoint.F64 {
-		shape, values, err := file.ReadDoubles(name)
-		state.Doubles[base] = detect.Doubles{Shape: shape, Data: values}
-		return err
+// readTensors reads the backbone's weights, and what the detector learned, side by side.
+func (m *Model) readTensors(file *checkpoint.File) (detect.State, error) {
+	state := detect.State{Config: m.info.Options, Tensors: map[string]*tensor.Tensor{}, Doubles: map[string]detect.Doubles{}}
+	names := file.Names()
+	read, errs := make([]checkpoint.Entry, len(names)), make([]error, len(names))
+	parallel.For(parallel.Workers(0), len(names), func(i int) { read[i], errs[i] = readEntry(file, names[i]) })
+	for i, e := range read {
+		if errs[i] != nil {
+			return state, errs[i]
+		}
+		base, ok := strings.CutPrefix(e.Name, detectorPrefix)
+		if ok && e.Tensor == nil {
+			state.Doubles[base] = detect.Doubles{Shape: e.Shape, Data: e.Doubles}
+			continue
+		}
+		if ok {
+			state.Tensors[base] = e.Tensor
+			continue
+		}
+		e.Name = strings.TrimPrefix(e.Name, backbonePrefix)
+		m.weights = append(m.weights, e)
 	}
-	t, err := file.Read(name)
-	state.Tensors[base] = t
-	return err
+	return state, nil
+}
+
+func readEntry(file *checkpoint.File, name string) (checkpoint.Entry, error) {
+	info, _ := file.Info(name)
+	e := checkpoint.Entry{Name: name, DType: info.DType}
+	var err error
+	switch {
+	case !strings.HasPrefix(name, detectorPrefix) && !strings.HasPrefix(name, backbonePrefix):
+		err = &fault.FormatError{Format: "model", Reason: fmt.Sprintf("unexpected tensor %q", name)}
+	case info.DType == checkpoint.F64 && strings.HasPrefix(name, detectorPrefix):
+		e.Shape, e.Doubles, err = file.ReadDoubles(name)
+	default:
+		e.Tensor, err = file.Read(name)
+	}
+	return e, err
 }
 
 // openBackbone compiles the model's backbone from its weights, if its method has one.
@@ -144,10 +159,12 @@ func (m *Model) openBackbone(method Method) error {
 	if err != nil {
 		return err
 	}
-	if digest := weightsDigest(m.weights); digest != m.info.Backbone.Digest {
+	digest := make(chan string)
+	go func() { digest <- weightsDigest(m.weights) }()
+	extract, err := backbone.New(spec, m.info.Backbone.Layers, stored)
+	if <-digest != m.info.Backbone.Digest {
 		return &fault.FormatError{Format: "model", Reason: "its backbone's weights are not those it was trained with"}
 	}
-	extract, err := backbone.New(spec, m.info.Backbone.Layers, stored)
 	if err != nil {
 		return err
 	}

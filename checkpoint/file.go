@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/tensor"
@@ -223,35 +224,42 @@ func (e entry) gather(out *tensor.Tensor) error {
 	return nil
 }
 
+// convert gives values their meaning. Bytes of the other order are put into raw in the usual one first.
 func convert(dst []float32, raw []byte, t DType, order binary.ByteOrder) {
+	if order == binary.BigEndian {
+		for value := range slices.Chunk(raw, int(sizes[t])) {
+			slices.Reverse(value)
+		}
+	}
+	little := binary.LittleEndian
 	switch t {
 	case F32:
 		for i := range dst {
-			dst[i] = math.Float32frombits(order.Uint32(raw[4*i:]))
+			dst[i] = math.Float32frombits(little.Uint32(raw[4*i:]))
 		}
 	case F64:
 		for i := range dst {
-			dst[i] = float32(math.Float64frombits(order.Uint64(raw[8*i:])))
+			dst[i] = float32(math.Float64frombits(little.Uint64(raw[8*i:])))
 		}
 	case F16:
 		for i := range dst {
-			dst[i] = halfToFloat(order.Uint16(raw[2*i:]))
+			dst[i] = halfToFloat(little.Uint16(raw[2*i:]))
 		}
 	case BF16:
 		for i := range dst {
-			dst[i] = math.Float32frombits(uint32(order.Uint16(raw[2*i:])) << 16)
+			dst[i] = math.Float32frombits(uint32(little.Uint16(raw[2*i:])) << 16)
 		}
 	case I64:
 		for i := range dst {
-			dst[i] = float32(int64(order.Uint64(raw[8*i:])))
+			dst[i] = float32(int64(little.Uint64(raw[8*i:])))
 		}
 	case I32:
 		for i := range dst {
-			dst[i] = float32(int32(order.Uint32(raw[4*i:])))
+			dst[i] = float32(int32(little.Uint32(raw[4*i:])))
 		}
 	case I16:
 		for i := range dst {
-			dst[i] = float32(int16(order.Uint16(raw[2*i:])))
+			dst[i] = float32(int16(little.Uint16(raw[2*i:])))
 		}
 	case I8:
 		for i := range dst {
