@@ -4,6 +4,7 @@ package parallel
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
@@ -29,22 +30,37 @@ func ForWorker(workers, n int, f func(worker, i int)) {
 		}
 		return
 	}
-	var next atomic.Int64
-	run := func(w int) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			f(w, i)
+	l := loops.Get().(*loop)
+	l.next.Store(0)
+	l.n, l.f = n, f
+	for len(l.work) < workers-1 {
+		w := len(l.work) + 1
+		l.work = append(l.work, func() { l.run(w) })
+	}
+	l.helpers.Start(l.work[:workers-1])
+	l.run(0)
+	l.helpers.Wait()
+	l.f = nil
+	loops.Put(l)
+}
+
+// loop is what the goroutines of one For share. It is used again, since small loops are many.
+type loop struct {
+	next    atomic.Int64
+	n       int
+	f       func(worker, i int)
+	helpers Helpers
+	work    []func() // one for each goroutine but the caller's
+}
+
+var loops = sync.Pool{New: func() any { return new(loop) }}
+
+func (l *loop) run(worker int) {
+	for {
+		i := int(l.next.Add(1)) - 1
+		if i >= l.n {
+			return
 		}
+		l.f(worker, i)
 	}
-	work := make([]func(), workers-1)
-	for w := range work {
-		work[w] = func() { run(w + 1) }
-	}
-	var helpers Helpers
-	helpers.Start(work)
-	run(0)
-	helpers.Wait()
 }

@@ -16,11 +16,12 @@ type thread struct {
 	state atomic.Uint64 // awake, asleep or the number of a call that it has not yet heard
 	calls uint64        // so far, each with a number of its own
 
-	work  func()
-	of    *Helpers
-	home  unix.CPUSet // where it may run once it is up
-	there unix.CPUSet // where it is to wake
-	rings [8]byte     // that the bell counted
+	work   func()
+	of     *Helpers
+	placed bool        // on one CPU, until it is up
+	home   unix.CPUSet // where it may run otherwise
+	there  unix.CPUSet
+	rings  [8]byte // that the bell counted
 }
 
 const (
@@ -54,21 +55,30 @@ func wake(h *Helpers, work []func()) {
 		if t == nil {
 			return
 		}
-		t.there.Zero()
-		if err := unix.SchedGetaffinity(0, &t.home); err == nil && here >= 0 {
-			if at = after(&t.home, at); at == here { // more helpers than CPUs
-				at = after(&t.home, at)
-			}
-			t.there.Set(at)
+		if t.placed = false; t.state.Load() == asleep && here >= 0 {
+			at = t.place(at, here)
 		}
 		t.work, t.of = f, h
 		t.calls++
 		h.calls = append(h.calls, call{t, first + t.calls})
 		if t.state.Swap(first+t.calls) == asleep {
-			unix.SchedSetaffinity(t.id, &t.there) // where that is not allowed, Linux chooses
 			unix.Write(t.bell, one)
 		}
 	}
+}
+
+// place lets a sleeping thread wake on the next CPU after one, which it returns. Where that is not allowed, Linux chooses.
+func (t *thread) place(at, here int) int {
+	if unix.SchedGetaffinity(0, &t.home) != nil {
+		return at
+	}
+	if at = after(&t.home, at); at == here { // more helpers than CPUs
+		at = after(&t.home, at)
+	}
+	t.there.Zero()
+	t.there.Set(at)
+	t.placed = unix.SchedSetaffinity(t.id, &t.there) == nil
+	return at
 }
 
 // after is the next CPU of a set; the first one follows the last.
@@ -132,6 +142,9 @@ func (t *thread) serve() {
 	patience := looks
 	for {
 		t.sleep(patience)
+		if t.placed {
+			unix.SchedSetaffinity(0, &t.home) // it may be moved now
+		}
 		work, h := t.work, t.of
 		work()
 		t.giveBack()
@@ -153,7 +166,6 @@ func (t *thread) sleep(patience int) {
 	for !t.hears() {
 		unix.Read(t.bell, t.rings[:]) // interrupted or rung for a call taken back: it looks again
 	}
-	unix.SchedSetaffinity(0, &t.home) // up now, it may be moved
 }
 
 func (t *thread) hears() bool {
