@@ -107,8 +107,11 @@ type pool8Args struct {
 type int8Set struct {
 	tiles      []tile8Func // by pixels, ascending
 	pairs      bool        // products are summed in 16 bits within a group: its sums must fit
+	fast       bool        // faster than single precision
 	requantize func(*levelArgs)
 	maxPool    func(*pool8Args)
+	rows       func(a *tile8Args, rows int) // of levels in one group of steps, a multiple of 4, one behind the other: what Scale8 allows
+	asked      func(masks *uint16, sums *int32, queries *Query8, rows int, scale, base, rest *float32)
 }
 
 // use8 is replaced in tests, to force an instruction set.

@@ -10,13 +10,15 @@ func int8SetOf(isa cpu.ISA, vnni bool) *int8Set {
 	if isa != cpu.AVX2 && isa != cpu.AVX512 {
 		return s
 	}
-	s.requantize, s.maxPool = requantizeAVX2, maxPool8AVX2
+	s.fast = true
+	s.requantize, s.maxPool, s.rows, s.asked = requantizeAVX2, maxPool8AVX2, rows8AVX2, askedAVX2
 	switch {
 	case isa == cpu.AVX2:
 		s.pairs = true
 		s.tiles = []tile8Func{{1, tile8AVX2P1}, {2, tile8AVX2P2}, {3, tile8AVX2P3}, {4, tile8AVX2P4}, {5, tile8AVX2P5}, {6, tile8AVX2P6}}
 	case vnni:
 		s.tiles = []tile8Func{{1, tile8VNNIP1}, {2, tile8VNNIP2}, {4, tile8VNNIP4}, {7, tile8VNNIP7}, {14, tile8VNNIP14}}
+		s.rows = rows8(s.tiles)
 	default:
 		s.pairs = true
 		s.tiles = []tile8Func{{1, tile8AVX512P1}, {2, tile8AVX512P2}, {4, tile8AVX512P4}, {7, tile8AVX512P7}, {14, tile8AVX512P14}}

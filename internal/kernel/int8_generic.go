@@ -8,10 +8,11 @@ import (
 // The Go twins of the assembly on levels. They agree to the bit.
 
 func genericInt8() *int8Set {
-	s := &int8Set{requantize: requantizeGeneric, maxPool: maxPool8Generic}
+	s := &int8Set{requantize: requantizeGeneric, maxPool: maxPool8Generic, asked: askedGeneric}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tile8Func{p, func(a *tile8Args) { tile8Generic(a, p) }})
 	}
+	s.rows = rows8(s.tiles)
 	return s
 }
 

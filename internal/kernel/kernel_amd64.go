@@ -166,3 +166,9 @@ func sqDistsAVX2(dst, x, rows *float32, n, count int)
 
 //go:noescape
 func expMinusAVX2(dst, x *float32, n int)
+
+//go:noescape
+func rows8AVX2(a *tile8Args, rows int)
+
+//go:noescape
+func askedAVX2(masks *uint16, sums *int32, queries *Query8, rows int, scale, base, rest *float32)

@@ -41,6 +41,140 @@ func atMost(v isa) {
 // notLess is a predicate of VCMPPS, false for NaN and quiet.
 const notLess = 0x1d
 
+// rows8 multiplies rows of levels by 16 vectors of bytes, three rows at a time; see tile8Args in ../int8.go. Sums of products stay in 16 bits
+// for 16 values, which fit as ../sieve8.go says.
+func rows8(v isa) {
+	name := "rows8" + v.name
+	TEXT(name, NOSPLIT, "func(a *byte, rows int)")
+	arg, in, counts, first, sums, bias, stride, rows := reg.RAX, reg.RSI, reg.R12, reg.RDX, reg.R14, reg.R15, reg.R9, reg.R10
+	x, w, left := reg.RDI, reg.RBX, reg.RCX
+	Load(Param("a"), arg)
+	Load(Param("rows"), rows)
+	MOVQ(at(arg, 0), in)
+	MOVQ(at(arg, 2*8), counts)
+	for i, r := range []reg.GPPhysical{first, sums, bias, stride} {
+		MOVQ(at(arg, (4+i)*8), r)
+	}
+	MOVQ(at(counts, 0), counts)
+	SHRQ(Imm(2), counts)
+	V := block / v.width
+	together := func(label string, P int) {
+		acc := func(p, j int) reg.VecPhysical { return v.regs[p*V+j] }
+		words := func(p, j int) reg.VecPhysical { return v.regs[(P+p)*V+j] }
+		weights, spare := v.regs[2*P*V:][:V], v.regs[(2*P+1)*V:]
+		Label(label)
+		for p := range P {
+			for j := range V {
+				VMOVDQU(at(bias, j*v.width*float), acc(p, j))
+			}
+		}
+		MOVQ(in, x)
+		MOVQ(first, w)
+		MOVQ(counts, left)
+		Label(label + "values")
+		for quad := range 4 {
+			for j := range V {
+				VMOVDQU(at(w, (quad*V+j)*v.width*float), weights[j])
+			}
+			for p := range P {
+				m := Mem{Base: x, Disp: 4 * quad}
+				if p > 0 {
+					m.Index, m.Scale = stride, uint8(p)
+				}
+				VPBROADCASTD(m, spare[0])
+				for j := range V {
+					if quad == 0 {
+						VPMADDUBSW(weights[j], spare[0], words(p, j))
+						continue
+					}
+					t := spare[1-j/(V-1)] // the last product takes the level's place
+					VPMADDUBSW(weights[j], spare[0], t)
+					VPADDW(t, words(p, j), words(p, j))
+				}
+			}
+		}
+		VPBROADCASTD(onesData(), weights[0])
+		for p := range P {
+			for j := range V {
+				VPMADDWD(weights[0], words(p, j), words(p, j))
+				VPADDD(words(p, j), acc(p, j), acc(p, j))
+			}
+		}
+		ADDQ(Imm(block), x)
+		ADDQ(U32(4*block*float), w)
+		DECQ(left)
+		JNZ(LabelRef(label + "values"))
+		for p := range P {
+			for j := range V {
+				VMOVDQU(acc(p, j), at(sums, (p*block+j*v.width)*float))
+			}
+			ADDQ(stride, in)
+		}
+		ADDQ(Imm(uint64(P*block*float)), sums)
+		SUBQ(Imm(uint64(P)), rows)
+	}
+	const P = 3
+	SUBQ(Imm(P), rows)
+	JL(LabelRef(name + "few"))
+	together(name+"three", P)
+	JGE(LabelRef(name + "three"))
+	Label(name + "few")
+	ADDQ(Imm(P), rows)
+	JZ(LabelRef(name + "done"))
+	together(name+"one", 1)
+	JNZ(LabelRef(name + "one"))
+	Label(name + "done")
+	VZEROUPPER()
+	RET()
+}
+
+// asked sets bit j of masks[r] where query r asks for vector j of 16; see askedGeneric in ../sieve8.go, and Query8 there for a query's numbers.
+func asked(v isa) {
+	name := "asked" + v.name
+	TEXT(name, NOSPLIT, "func(masks *uint16, sums *int32, queries *float32, rows int, scale, base, rest *float32)")
+	masks, sums, queries, rows, from := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R8
+	low, high := reg.RAX, reg.RBX
+	Load(Param("masks"), masks)
+	Load(Param("sums"), sums)
+	Load(Param("queries"), queries)
+	Load(Param("rows"), rows)
+	constants := map[string][]reg.VecPhysical{"scale": v.regs[8:10], "base": v.regs[10:12], "rest": v.regs[12:14]}
+	for _, name := range []string{"scale", "base", "rest"} {
+		Load(Param(name), from)
+		for j, r := range constants[name] {
+			VMOVUPS(at(from, j*v.width*float), r)
+		}
+	}
+	q, t, sum := v.regs[0], v.regs[1:3], v.regs[3:5]
+	Label(name + "row")
+	VBROADCASTSS(at(queries, 0), q)
+	for j := range t {
+		VMULPS(q, constants["scale"][j], t[j])
+		VCVTDQ2PS(at(sums, j*v.width*float), sum[j])
+		VFMADD213PS(constants["base"][j], sum[j], t[j])
+	}
+	VBROADCASTSS(at(queries, float), q)
+	for j := range t {
+		VFNMADD231PS(q, constants["rest"][j], t[j])
+	}
+	VBROADCASTSS(at(queries, 2*float), q)
+	for j := range t {
+		VCMPPS(Imm(notLess), t[j], q, t[j])
+	}
+	VMOVMSKPS(t[0], low.As32())
+	VMOVMSKPS(t[1], high.As32())
+	SHLL(Imm(uint64(v.width)), high.As32())
+	ORL(high.As32(), low.As32())
+	MOVW(low.As16(), at(masks, 0))
+	ADDQ(Imm(2), masks)
+	ADDQ(Imm(block*float), sums)
+	ADDQ(Imm(3*float), queries)
+	DECQ(rows)
+	JNZ(LabelRef(name + "row"))
+	VZEROUPPER()
+	RET()
+}
+
 // sqDists sets dst[i] to Σ(x[j]-rows[i][j])² over n values, n a positive multiple of 16, for count rows one after the other: four at a time, so
 // that x is loaded once. Each sum has 8 partial ones.
 func sqDists(v isa) {
