@@ -98,11 +98,16 @@ func compareOutlier(args []string) error {
 	only := flags.String("only", "", "works, separated by commas; all by default")
 	short := flags.Bool("short", false, "a twentieth of the rows, to see that everything runs")
 	file := flags.String("json", "", "file to write all figures to")
+	pictures := flags.String("pictures", "", "folders of pictures, separated by commas: Blemish's AUROC by pooled features instead, for each method")
+	seeds := flags.Int("seeds", 5, "with -pictures: fits of each method")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *rounds < 1 || *threads < 1 {
 		return errors.New("-rounds, -threads: want 1 or more")
+	}
+	if *pictures != "" {
+		return pictureAUROC(strings.Split(*pictures, ","), max(1, *seeds))
 	}
 	works, err := chosenWorks(*only)
 	if err != nil {

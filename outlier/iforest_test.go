@@ -32,7 +32,7 @@ func plantTree(left, right, feature []int, threshold []float64, samples []int) i
 }
 
 // The same trees give the same paths: whole numbers and logarithms, added in the same order.
-func TestIsolationForestScoresScikitLearnsTrees(t *testing.T) {
+func TestIsolationForestScoresThePeersTrees(t *testing.T) {
 	sets := goldenSets(t)
 	var cases []struct {
 		Set     string
@@ -44,10 +44,11 @@ func TestIsolationForestScoresScikitLearnsTrees(t *testing.T) {
 		Fitted, Score []float64
 		Threshold     float64
 	}
-	golden(t, "iforest", &cases)
+	readGolden(t, "neighbours/iforest", &cases)
 	for _, c := range cases {
 		t.Run(c.Set, func(t *testing.T) {
-			set := sets[c.Set]
+			name := within("neighbours", c.Set)
+			set, s := sets[name], subject{"iforest, same trees", name}
 			f := &IsolationForest{cols: set.x.Cols, samples: c.Samples}
 			for _, tree := range c.Trees {
 				f.trees = append(f.trees, plantTree(tree.Left, tree.Right, tree.Feature, tree.Threshold, tree.Samples))
@@ -56,12 +57,12 @@ func TestIsolationForestScoresScikitLearnsTrees(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "score", scores, c.Score, 1e-12, 1e-12)
+			s.closeTo(t, "score", scores, c.Score, 1e-12, 1e-12)
 			if scores, err = f.Score(context.Background(), set.x); err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "fitted", scores, c.Fitted, 1e-12, 1e-12)
-			closeTo(t, "threshold", []float64{quantile(scores, 0.9)}, []float64{c.Threshold}, 1e-12, 1e-12)
+			s.closeTo(t, "fitted", scores, c.Fitted, 1e-12, 1e-12)
+			s.closeTo(t, "threshold", []float64{quantile(scores, 0.9)}, []float64{c.Threshold}, 1e-12, 1e-12)
 		})
 	}
 }
@@ -166,11 +167,11 @@ func TestIsolationForestIsAsGoodAsScikitLearnsOver30Seeds(t *testing.T) {
 		Labels          []bool
 		Mean, Deviation float64
 	}
-	golden(t, "iforest_auroc", &cases)
+	readGolden(t, "neighbours/iforest_auroc", &cases)
 	for _, c := range cases {
 		sum := 0.0
 		for seed := range uint64(30) {
-			r, err := Rank(context.Background(), DefaultIsolationForest(), sets[c.Set].x, 0, &Options{Seed: seed})
+			r, err := Rank(context.Background(), DefaultIsolationForest(), sets["neighbours/"+c.Set].x, 0, &Options{Seed: seed})
 			if err != nil {
 				t.Fatal(err)
 			}

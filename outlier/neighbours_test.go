@@ -4,84 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 )
 
-// goldenSet is a data set of testdata/gen/neighbours.py.
-type goldenSet struct{ x, queries Matrix }
-
-func goldenSets(t testing.TB) map[string]goldenSet {
-	t.Helper()
-	var raw []struct {
-		Name          string
-		Cols          int
-		Rows, Queries []float64
-	}
-	golden(t, "sets", &raw)
-	sets := map[string]goldenSet{}
-	for _, s := range raw {
-		sets[s.Name] = goldenSet{Matrix{len(s.Rows) / s.Cols, s.Cols, s.Rows}, Matrix{len(s.Queries) / s.Cols, s.Cols, s.Queries}}
-	}
-	return sets
-}
-
-func golden(t testing.TB, name string, v any) {
-	t.Helper()
-	raw, err := os.ReadFile("testdata/neighbours/" + name + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// farthest is the largest difference of got from want, relative to want where that is more than unit.
-func farthest(got, want []float64, unit float64) float64 {
-	if len(got) != len(want) {
-		return math.Inf(1)
-	}
-	worst := 0.0
-	for i, w := range want {
-		if d := math.Abs(got[i]-w) / max(math.Abs(w), unit); !(d <= worst) {
-			worst = d
-		}
-	}
-	return worst
-}
-
-func TestTheComparisonCanFail(t *testing.T) {
-	for _, c := range []struct {
-		got, want []float64
-		most      float64
-	}{{[]float64{1}, []float64{1, 2}, math.Inf(1)}, {[]float64{2, 3}, []float64{2, 2}, 0.5}, {[]float64{0.5}, []float64{0}, 0.5}} {
-		if d := farthest(c.got, c.want, 1); d != c.most {
-			t.Errorf("%v from %v: %v, want %v", c.got, c.want, d, c.most)
-		}
-	}
-	if d := farthest([]float64{math.NaN()}, []float64{1}, 1); d <= 1e300 {
-		t.Errorf("NaN is %v away", d)
-	}
-}
-
-// closeTo reports the largest difference where it is above tolerance.
-func closeTo(t *testing.T, what string, got, want []float64, unit, tolerance float64) {
-	t.Helper()
-	d := farthest(got, want, unit)
-	if !(d <= tolerance) {
-		t.Errorf("%s: off by %.3g, want at most %g", what, d, tolerance)
-	}
-	if os.Getenv("OUTLIER_AGREEMENT") != "" {
-		fmt.Printf("%-70s %.2g\n", t.Name()+" "+what, d)
-	}
-}
-
 // Distances are exact, so that only the order of sums differs from scikit-learn's, far below 1e-6. Densities of duplicates are 1e10.
-func TestLOFIsScikitLearns(t *testing.T) {
+func TestLOFIsThePeers(t *testing.T) {
 	sets := goldenSets(t)
 	var cases []struct {
 		Set             string
@@ -89,17 +18,18 @@ func TestLOFIsScikitLearns(t *testing.T) {
 		Rank, Score     []float64
 		Threshold, Auto float64
 	}
-	golden(t, "lof", &cases)
+	readGolden(t, "neighbours/lof", &cases)
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s/%d", c.Set, c.K), func(t *testing.T) {
-			set := sets[c.Set]
+			name := within("neighbours", c.Set)
+			set, own, new := sets[name], subject{"lof", name}, subject{"lof, novelty", name}
 			config := LOFConfig{NNeighbors: c.K, Contamination: Number(0.1)}
 			scores, threshold, err := config.RankRows(context.Background(), set.x, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "rank", scores, c.Rank, 1e-12, 1e-6)
-			closeTo(t, "threshold", []float64{threshold}, []float64{c.Threshold}, 1e-12, 1e-6)
+			own.closeTo(t, "rank", scores, c.Rank, 1e-12, 1e-6)
+			own.closeTo(t, "threshold", []float64{threshold}, []float64{c.Threshold}, 1e-12, 1e-6)
 			config.Contamination = Auto
 			m, err := config.Fit(context.Background(), set.x, nil)
 			if err != nil {
@@ -109,7 +39,7 @@ func TestLOFIsScikitLearns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "score", scores, c.Score, 1e-12, 1e-6)
+			new.closeTo(t, "score", scores, c.Score, 1e-12, 1e-6)
 			if m.Threshold() != c.Auto {
 				t.Errorf("threshold %v, want %v", m.Threshold(), c.Auto)
 			}
@@ -117,7 +47,7 @@ func TestLOFIsScikitLearns(t *testing.T) {
 	}
 }
 
-func TestKNNIsPyODs(t *testing.T) {
+func TestKNNIsThePeers(t *testing.T) {
 	sets := goldenSets(t)
 	var cases []struct {
 		Set, Method string
@@ -125,16 +55,17 @@ func TestKNNIsPyODs(t *testing.T) {
 		Rank, Score []float64
 		Threshold   float64
 	}
-	golden(t, "knn", &cases)
+	readGolden(t, "neighbours/knn", &cases)
 	for _, c := range cases {
 		t.Run(c.Set+"/"+c.Method, func(t *testing.T) {
-			set := sets[c.Set]
+			name := within("neighbours", c.Set)
+			set, s := sets[name], subject{"knn", name}
 			config := KNNConfig{NNeighbors: c.K, Method: c.Method, Contamination: 0.1}
 			ranked, _, err := config.RankRows(context.Background(), set.x, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "rank", ranked, c.Rank, 1e-12, 1e-6)
+			s.closeTo(t, "rank", ranked, c.Rank, 1e-12, 1e-6)
 			m, err := config.Fit(context.Background(), set.x, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -143,8 +74,8 @@ func TestKNNIsPyODs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "score", scores, c.Score, 1e-12, 1e-6)
-			closeTo(t, "threshold", []float64{m.Threshold()}, []float64{c.Threshold}, 1e-12, 1e-6)
+			s.closeTo(t, "score", scores, c.Score, 1e-12, 1e-6)
+			s.closeTo(t, "threshold", []float64{m.Threshold()}, []float64{c.Threshold}, 1e-12, 1e-6)
 		})
 	}
 }

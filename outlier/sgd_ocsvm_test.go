@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -25,30 +24,6 @@ type sgdCase struct {
 	Offset         float64
 	Passes         int
 	Error          string
-}
-
-// allSets are the data sets of both families, the family before the name.
-func allSets(t testing.TB) map[string]goldenSet {
-	t.Helper()
-	sets := map[string]goldenSet{}
-	for _, family := range []string{"density", "neighbours"} {
-		raw, err := os.ReadFile("testdata/" + family + "/sets.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all []struct {
-			Name          string
-			Cols          int
-			Rows, Queries []float64
-		}
-		if err := json.Unmarshal(raw, &all); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range all {
-			sets[family+"/"+s.Name] = goldenSet{Matrix{len(s.Rows) / s.Cols, s.Cols, s.Rows}, Matrix{len(s.Queries) / s.Cols, s.Cols, s.Queries}}
-		}
-	}
-	return sets
 }
 
 // mapOf is the feature map that a case gives.
@@ -70,19 +45,13 @@ func (c sgdCase) mapOf(t testing.TB, config SGDOneClassSVMConfig, x Matrix) feat
 // Rows in their order, the same basis and the same random features. Sums differ in their order alone, so that planes and scores are 1e-9 of the
 // greatest coefficient or score from scikit-learn's. Means of planes are differences of sums that grow with the rows seen: 1e-7. Nystroem's inverse
 // root raises rounding by up to 1e6 where kernel matrices are singular: its features agree to 1e-6, as what is made of them.
-func TestSGDOneClassSVMIsScikitLearns(t *testing.T) {
-	raw, err := os.ReadFile("testdata/sgd/sgd_ocsvm.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestSGDOneClassSVMIsThePeers(t *testing.T) {
 	var cases []sgdCase
-	if err := json.Unmarshal(raw, &cases); err != nil {
-		t.Fatal(err)
-	}
-	sets := allSets(t)
+	readGolden(t, "sgd/sgd_ocsvm", &cases)
+	sets := goldenSets(t)
 	for _, c := range cases {
 		t.Run(c.Set+string(c.Config), func(t *testing.T) {
-			set := sets[c.Set]
+			set, s := sets[c.Set], subject{"sgd_ocsvm", c.Set}
 			parsed, err := parseMethod("sgd_ocsvm", c.Config)
 			if err != nil {
 				t.Fatal(err)
@@ -114,15 +83,15 @@ func TestSGDOneClassSVMIsScikitLearns(t *testing.T) {
 					features.second(z, values)
 					got = append(got, z...)
 				}
-				closeTo(t, "features", got, c.Features, greatest(c.Features), tolerance)
+				s.closeTo(t, "features", got, c.Features, greatest(c.Features), tolerance)
 			}
-			closeTo(t, "coef", m.coef, c.Coef, greatest(c.Coef), tolerance)
-			closeTo(t, "threshold", []float64{m.Threshold()}, []float64{-c.Offset}, 1, tolerance)
+			s.closeTo(t, "coef", m.coef, c.Coef, greatest(c.Coef), tolerance)
+			s.closeTo(t, "threshold", []float64{m.Threshold()}, []float64{-c.Offset}, 1, tolerance)
 			scores, err := m.Score(context.Background(), set.queries)
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "score", scores, c.Score, greatest(c.Score), tolerance)
+			s.closeTo(t, "score", scores, c.Score, greatest(c.Score), tolerance)
 			if m.Iterations != c.Passes {
 				t.Errorf("%d passes, want %d", m.Iterations, c.Passes)
 			}
@@ -149,19 +118,13 @@ func greatest(values []float64) float64 {
 // Of shuffled rows and a random basis, only distributions can agree: over 30 seeds, the mean rank correlation of scores with the exact one-class
 // SVM's lies within four standard errors of the difference from scikit-learn's.
 func TestSGDOneClassSVMApproximatesTheExactOneAsScikitLearnsDoes(t *testing.T) {
-	raw, err := os.ReadFile("testdata/sgd/quality.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var cases []struct {
 		Set, Map        string
 		Components      int
 		Mean, Deviation float64
 	}
-	if err := json.Unmarshal(raw, &cases); err != nil {
-		t.Fatal(err)
-	}
-	sets := allSets(t)
+	readGolden(t, "sgd/quality", &cases)
+	sets := goldenSets(t)
 	for _, c := range cases {
 		t.Run(c.Set+"/"+c.Map, func(t *testing.T) {
 			x := sets[c.Set].x

@@ -2,10 +2,8 @@ package outlier
 
 import (
 	"context"
-	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
@@ -41,11 +39,7 @@ func hashedOrders(n int) func() []int {
 
 // From the same weights and in the same order, losses, center, radius and scores are PyTorch's. Both compute in float32; up to 130 steps of Adam,
 // which divides by roots of tiny squares, carry rounding along: 5e-6 was seen, and four times that is allowed.
-func TestSVDDLearnsAsPyTorchDoes(t *testing.T) {
-	raw, err := os.ReadFile("testdata/svdd.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestSVDDLearnsAsThePeerDoes(t *testing.T) {
 	var cases []struct {
 		Set, Objective    string
 		Pretrain          int
@@ -53,10 +47,8 @@ func TestSVDDLearnsAsPyTorchDoes(t *testing.T) {
 		Radius, Threshold float64
 		Score             []float64
 	}
-	if err := json.Unmarshal(raw, &cases); err != nil {
-		t.Fatal(err)
-	}
-	sets := allSets(t)
+	readGolden(t, "svdd", &cases)
+	sets := goldenSets(t)
 	const tolerance = 2e-5
 	for _, c := range cases {
 		name := c.Set + "/" + c.Objective
@@ -65,7 +57,7 @@ func TestSVDDLearnsAsPyTorchDoes(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
-			x := sets[c.Set].x
+			x, own := sets[c.Set].x, subject{"svdd", c.Set}
 			config := DefaultSVDD()
 			config.Hidden, config.Objective, config.WarmUp, config.Epochs, config.BatchSize, config.LR, config.Pretrain = []int{6, 3}, c.Objective, 2, 12, 16, 0.01, c.Pretrain
 			var losses []float64
@@ -83,19 +75,19 @@ func TestSVDDLearnsAsPyTorchDoes(t *testing.T) {
 			if err := m.finish(ctx, x, l); err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "losses", losses, c.Losses, 1e-3*c.Losses[0], tolerance)
+			own.closeTo(t, "losses", losses, c.Losses, 1e-3*c.Losses[0], tolerance)
 			var center []float64
 			for _, v := range m.center {
 				center = append(center, float64(v))
 			}
-			closeTo(t, "center", center, c.Center, 1, tolerance)
-			closeTo(t, "radius", []float64{l.radius}, []float64{c.Radius}, 1, tolerance)
+			own.closeTo(t, "center", center, c.Center, 1, tolerance)
+			own.closeTo(t, "radius", []float64{l.radius}, []float64{c.Radius}, 1, tolerance)
 			scores, err := m.Score(ctx, sets[c.Set].queries)
 			if err != nil {
 				t.Fatal(err)
 			}
-			closeTo(t, "score", scores, c.Score, 1e-3*greatest(c.Score), tolerance)
-			closeTo(t, "threshold", []float64{m.Threshold()}, []float64{c.Threshold}, 1e-3*greatest(c.Score), tolerance)
+			own.closeTo(t, "score", scores, c.Score, 1e-3*greatest(c.Score), tolerance)
+			own.closeTo(t, "threshold", []float64{m.Threshold()}, []float64{c.Threshold}, 1e-3*greatest(c.Score), tolerance)
 		})
 	}
 }

@@ -1,4 +1,5 @@
-"""Goldens of the detectors by statistics, covariance, components, density and histograms: run in outlier/testdata/density.
+"""Goldens of the detectors by statistics, covariance, components, density and histograms: run in outlier/testdata/density. cases.json is of the data
+sets made here, others.json of those of neighbours.py, whose sets.json it reads.
 
 scikit-learn 1.9.1, pyod 3.6.7, numpy, scipy; seeds below. Values of the data are rounded to three decimals, so that JSON holds them exactly.
 """
@@ -41,6 +42,9 @@ def sets():
 
 
 data = [(name, tidy(x.astype(float)), tidy(q.astype(float))) for name, x, q in sets()]
+with open("../neighbours/sets.json") as f:
+    shaped = lambda s, part: np.array(s[part]).reshape(-1, s["cols"])
+    others = [("neighbours/" + s["name"], shaped(s, "rows"), shaped(s, "queries")) for s in json.load(f)]
 
 
 def write(name, value):
@@ -62,15 +66,17 @@ def case(method, name, config, score, **more):
     cases.append({"method": method, "set": name, "config": config, "scores": values, **more})
 
 
-for name, x, q in data:
+for name, x, q in data + others:
     n, d = x.shape
+    own = "/" not in name
     case("zscore", name, {}, lambda: np.abs(StandardScaler().fit(x).transform(q)).max(axis=1))
-    if d == 1:
-        case("mad", name, {}, lambda: MAD().fit(x).decision_function(q))
+    if all(np.median(np.abs(x - np.median(x, axis=0)), axis=0) > 0):  # PyOD's takes one column, and divides by 0 where there is no spread
+        columns = [(x[:, [j]], q[:, [j]]) for j in range(d)]
+        case("mad", name, {}, lambda: np.max([MAD().fit(a).decision_function(b) for a, b in columns], axis=0))
     for kind, estimator in {"empirical": EmpiricalCovariance, "ledoit_wolf": LedoitWolf, "oas": OAS}.items():
         case("mahalanobis", name, {"covariance": kind}, lambda: estimator().fit(x).mahalanobis(q))
-    if name in ("blobs", "correlated", "one column"):  # the least determinant of 20 random states
-        for fraction in (None, 0.8):
+    if name in ("blobs", "correlated", "one column", "neighbours/normal", "neighbours/far away", "neighbours/skewed"):  # the least determinant of 20 random states
+        for fraction in (None, 0.8) if own else (None,):
             fits = [MinCovDet(support_fraction=fraction, random_state=s).fit(x) for s in range(20)]
             best = min(fits, key=lambda f: np.linalg.slogdet(f.raw_covariance_)[1])
             case("mahalanobis", name, {"covariance": "robust", "support_fraction": fraction or 0}, lambda: best.mahalanobis(q),
@@ -87,7 +93,7 @@ for name, x, q in data:
             # one leaf: bounds of inner nodes cancel in far tails (0.1 to 250 in log-density on digits, where the exact sum is known)
             kde = lambda rows: KernelDensity(kernel=kernel, bandwidth=bandwidth, leaf_size=10**6).fit(rows)
             clip = lambda s: np.minimum(-s, np.finfo(float).max)
-            alone = [float(clip(kde(np.delete(x, i, 0)).score_samples(x[i:i + 1]))[0]) for i in range(n)] if not isinstance(bandwidth, str) else []
+            alone = [float(clip(kde(np.delete(x, i, 0)).score_samples(x[i:i + 1]))[0]) for i in range(n)] if own and not isinstance(bandwidth, str) else []
             case("kde", name, {"kernel": kernel, "bandwidth": bandwidth}, lambda: clip(kde(x).score_samples(q)), rank=alone)
     for kind in ("full", "tied", "diag", "spherical"):
         k = min(3, n)
@@ -114,4 +120,5 @@ for name, x, q in data:
         m = model().fit(x)
         case(method, name, {}, lambda: np.concatenate([m.decision_function(q[i:i + 1]) for i in range(len(q))]), rank=m.decision_scores_.tolist(), threshold=float(m.threshold_))
 
-write("cases.json", cases)
+write("cases.json", [c for c in cases if "/" not in c["set"]])
+write("others.json", [c for c in cases if "/" in c["set"]])

@@ -1,4 +1,5 @@
-"""Goldens of the detectors by neighbours, trees and support vectors: run in outlier/testdata/neighbours, for all files or those named.
+"""Goldens of the detectors by neighbours, trees and support vectors: run in outlier/testdata/neighbours, for all files or those named. Besides the
+data sets made here, they are of those of density.py, whose sets.json it reads.
 
 scikit-learn 1.9.1, pyod 3.6.7, numpy, scipy; seeds below. Values of the data are rounded to three decimals, so that JSON holds them exactly.
 """
@@ -37,6 +38,9 @@ def sets():
 
 
 data = [(name, tidy(x.astype(float)), tidy(q.astype(float))) for name, x, q in sets()]
+with open("../density/sets.json") as f:
+    shaped = lambda s, part: np.array(s[part]).reshape(-1, s["cols"])
+    others = [("density/" + s["name"], shaped(s, "rows"), shaped(s, "queries")) for s in json.load(f)]
 
 
 def write(name, value):
@@ -51,10 +55,14 @@ write("sets.json", [{"name": n, "cols": x.shape[1], "rows": x.ravel().tolist(), 
 def lof():
     """scikit-learn leaves open which of equally near neighbours count. Distances given to it are tilted by 5e-16 an index: the lowest does."""
     out = []
-    for name, x, q in data:
+    for name, x, q in data + others:
         for k in (3, 20):
             tilt = 1 + 5e-16 * np.arange(len(x))
             d, dq = cdist(x, x) * tilt, cdist(q, x) * tilt
+            near = np.sort(cdist(x, x), axis=1)
+            gap = near[:, min(k + 1, len(x) - 1)] / np.maximum(near[:, min(k, len(x) - 1)], 1e-300) - 1
+            if ((gap > 0) & (gap < 1e-12)).any():
+                continue  # rows of three decimals, equally near but for rounding: which of them counts is left open, too
             own = LocalOutlierFactor(k, metric="precomputed", contamination=0.1).fit(d)
             new = LocalOutlierFactor(k, metric="precomputed", novelty=True).fit(d)
             case = {"set": name, "k": k, "rank": (-own.negative_outlier_factor_).tolist(), "threshold": -own.offset_,
@@ -68,7 +76,7 @@ def lof():
 
 def knn():
     out = []
-    for name, x, q in data:
+    for name, x, q in data + others:
         for method in ("largest", "mean", "median"):
             m = KNN(n_neighbors=min(4, len(x) - 1), method=method, algorithm="ball_tree").fit(x)
             out.append({"set": name, "method": method, "k": min(4, len(x) - 1), "rank": m.decision_scores_.tolist(), "score": m.decision_function(q).tolist(),
@@ -79,7 +87,7 @@ def knn():
 def forest():
     """A few trees of scikit-learn's, as it keeps them."""
     out = []
-    for name, x, q in data:
+    for name, x, q in data + others:
         f = IsolationForest(n_estimators=5, max_samples=min(64, len(x)), max_features=0.75, contamination=0.1, random_state=3).fit(x)
         trees = [{"left": t.tree_.children_left.tolist(), "right": t.tree_.children_right.tolist(),
                   "feature": [int(c[v]) if v >= 0 else -1 for v in t.tree_.feature], "threshold": t.tree_.threshold.tolist(),
@@ -105,7 +113,7 @@ def quality():
 def support():
     """At a tol where the solution is one; at the default 1e-3 it depends on the way to it. Rows of other kernels than rbf are rounded more coarsely."""
     out = []
-    for name, x, q in data:
+    for name, x, q in data + others:
         for c in ({}, {"nu": 0.1, "gamma": 0.3}, {"gamma": "auto", "nu": 0.9}, {"kernel": "linear"}, {"kernel": "poly", "coef0": 1.0, "degree": 2, "nu": 0.3},
                   {"kernel": "sigmoid", "gamma": 0.05, "coef0": 0.2, "nu": 0.4}, {"shrinking": False, "nu": 0.2}):
             if name == "normal" and c.get("kernel") == "linear":  # the origin lies among the rows: w = 0, and scores are rounding alone
