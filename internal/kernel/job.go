@@ -85,31 +85,30 @@ type placed struct {
 // pixels is how many they are together.
 func (p *placed) pixels() int { return (p.more + 1) * p.tile.pixels }
 
-// cover lays tiles over a row of n pixels, at the least cost; the first ones may overlap.
-func (s *set) cover(n int) []placed {
-	tiles, _ := s.leastCover(n)
-	return tiles
-}
-
-// leastCover also says what the tiles cost, in pixels.
-func (s *set) leastCover(n int) ([]placed, float64) {
+// covers says what it costs to lay tiles over up to n pixels, in pixels, and with which tile each cheapest cover ends.
+func (s *set) covers(n int) (cost []float64, last []tileFunc) {
 	const latency = 4.0 // multiply-adds of one chain cannot follow one another faster: narrow tiles take as long as one of 4 pixels
-	best, last := make([]float64, n+1), make([]int, n+1)
+	cost, last = make([]float64, n+1), make([]tileFunc, n+1)
 	for m := 1; m <= n; m++ {
-		last[m] = -1
-		for i, t := range s.tiles {
+		for _, t := range s.tiles {
 			if t.pixels > n {
 				break
 			}
-			cost := best[max(0, m-t.pixels)] + max(float64(t.pixels), latency) + 0.25
-			if last[m] < 0 || cost < best[m] {
-				best[m], last[m] = cost, i
+			c := cost[max(0, m-t.pixels)] + max(float64(t.pixels), latency) + 0.25
+			if last[m].pixels == 0 || c < cost[m] {
+				cost[m], last[m] = c, t
 			}
 		}
 	}
+	return cost, last
+}
+
+// cover lays tiles over a row of n pixels, at the least cost; the first ones may overlap.
+func (s *set) cover(n int) []placed {
+	_, last := s.covers(n)
 	var out []placed // from the last one on
 	for m := n; m > 0; {
-		t := s.tiles[last[m]]
+		t := last[m]
 		x := max(0, m-t.pixels)
 		if k := len(out) - 1; k >= 0 && out[k].tile.pixels == t.pixels && out[k].x == x+t.pixels {
 			out[k].x, out[k].more = x, out[k].more+1
@@ -119,7 +118,7 @@ func (s *set) leastCover(n int) ([]placed, float64) {
 		m -= t.pixels
 	}
 	slices.Reverse(out)
-	return out, best[n]
+	return out
 }
 
 // LoadRows fills rows y0..y1 from one picture (C,H,W), and the border beside them.

@@ -5,84 +5,69 @@ import (
 	"unsafe"
 )
 
-// convJob is a convolution by tiles. Pixels are cut into spans that stay in the second cache, input channels into depths whose weights
+// convJob is a convolution by tiles of rows. Rows are cut into spans that stay in the second cache, input channels into depths whose weights
 // stay in the first one: each tile then reads neither from further away.
 type convJob struct {
 	job
 	c       *Conv
 	l       Layer
 	offsets []int64
+	quads   int      // groups of 4 values a step
 	depths  [][2]int // steps
-	flat    bool     // rows lie behind one another without a border: spans are of pixels
-	spans   [][2]int // rows, or pixels where flat
-	tiles   [2][]placed
+	spans   [][2]int // rows
+	tiles   []placed
 	parts   int // of the groups of output blocks
 	groups  int
 }
 
-const (
-	spanFloats = 48 << 10 // of inputs that a span reads
-	depthSteps = 16       // steps of Block channels whose weights are read at once, per block of outputs
-)
+const spanFloats = 48 << 10 // of inputs that a span of rows reads
 
 // Prepare makes the convolution ready for a layer. The input's border must be at least as wide as the padding on every side.
 func (c *Conv) Prepare(l Layer) Job {
-	k, in, out := c.spec, &l.In, &l.Out
-	if c.suitsWinograd(out) {
+	switch {
+	case c.suitsWinograd(&l.Out):
 		return c.prepareWinograd(l)
+	case c.suitsPanels(&l):
+		return c.preparePanels(l)
 	}
-	j := &convJob{c: c, l: l}
+	k, in, out := c.spec, &l.In, &l.Out
+	j := &convJob{c: c, l: l, quads: c.lanes / 4}
+	columns := k.Kernel
+	if k.Dilation == 1 && in.Blocks() == 1 { // a row of a window lies in one piece
+		columns, j.quads = 1, k.Kernel*c.lanes/4
+	}
 	for b := range in.Blocks() {
 		for ky := range k.Kernel {
-			for kx := range k.Kernel {
+			for kx := range columns {
 				j.offsets = append(j.offsets, int64(4*(b*in.plane()+ky*k.Dilation*in.pitch()+kx*k.Dilation*in.Lanes)))
 			}
 		}
 	}
-	depth := depthSteps * Block / c.lanes
+	depth := max(1, depthSteps*Block/(4*j.quads))
 	depths := (len(j.offsets) + depth - 1) / depth
 	for i := range depths {
 		j.depths = append(j.depths, [2]int{i * len(j.offsets) / depths, (i + 1) * len(j.offsets) / depths})
 	}
-	j.flat = k.Kernel == 1 && k.Stride == 1 && in.Border == 0 && out.Border == 0 && l.Pad == [2]int{}
 	j.groups = (out.Blocks() + c.set.blocks - 1) / c.set.blocks
 	rows, perRow := out.H, out.W*k.Stride*k.Stride*in.C // and the values that a row reads
-	unit := 1
-	if j.flat {
-		rows, perRow = out.H*out.W, in.C
-		unit = 12 // whole tiles of 6 and of 4
-	}
-	units := (rows + unit - 1) / unit
 	fewest := max(1, (rows*perRow+spanFloats-1)/spanFloats)
 	count, least := 0, math.Inf(1)
-	for n := min(units, fewest); n <= units; n++ { // spans: each reads all weights, each part all inputs
+	for n := min(rows, fewest); n <= rows; n++ { // spans: each reads all weights, each part all inputs
 		parts := min(j.groups, (balanced+n-1)/n)
 		cost := float64(n)*float64(len(c.weights)) + float64(parts)*float64(rows*perRow)
 		if cost *= max(1, balanced/float64(n*parts)); cost < least {
 			count, least, j.parts = n, cost, parts
 		}
 	}
-	span := (units + count - 1) / count * unit
+	span := (rows + count - 1) / count
 	for y := 0; y < rows; y += span {
 		j.spans = append(j.spans, [2]int{y, min(rows, y+span)})
 	}
-	if j.flat {
-		end := j.spans[len(j.spans)-1]
-		j.tiles = [2][]placed{c.set.cover(min(span, rows)), c.set.cover(end[1] - end[0])}
-	} else {
-		j.tiles[0] = c.set.cover(out.W)
-	}
+	j.tiles = c.set.cover(out.W)
 	j.phases = []int{len(j.spans) * j.parts}
 	if len(j.depths) > 1 {
-		for _, tiles := range j.tiles {
-			pixels := 0
-			for i := range tiles {
-				pixels += tiles[i].pixels()
-			}
-			if !j.flat {
-				pixels *= span
-			}
-			j.own = max(j.own, pixels*c.set.blocks*Block)
+		for i := range j.tiles {
+			j.own += j.tiles[i].pixels() * span * c.set.blocks * Block
 		}
 	}
 	return j
@@ -98,10 +83,6 @@ func (j *convJob) Do(v *Values, w *Worker, _, item int) {
 			j.depth(v, w, span, d, block, blocks)
 		}
 		for b := block; b < block+blocks; b++ {
-			if j.flat {
-				j.l.Act.apply(out.Data[b*out.plane()+span[0]*Block:b*out.plane()+span[1]*Block], j.l.Lo, j.l.Hi)
-				continue
-			}
 			out.clearRows(b, span[0], span[1])
 			if j.l.Act != NoAct {
 				for y := span[0]; y < span[1]; y++ {
@@ -119,8 +100,8 @@ func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int)
 	finish := d == len(j.depths)-1
 	a := &w.tile
 	*a = tileArgs{
-		offsets: &j.offsets[first], steps: end - first, quads: j.c.lanes / 4,
-		weights: &j.c.weights[(block*len(j.offsets)+first*blocks)*Block*j.c.lanes], bias: &noBias[0],
+		offsets: &j.offsets[first], steps: end - first, quads: j.quads,
+		weights: &j.c.weights[(block*len(j.offsets)+first*blocks)*Block*4*j.quads], bias: &noBias[0],
 		stride: 4 * k.Stride * in.Lanes, lo: -unbounded, hi: unbounded, pitch: 4 * Block,
 	}
 	if d == 0 {
@@ -129,46 +110,26 @@ func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int)
 	if finish && j.l.Act == NoAct {
 		a.lo, a.hi = j.l.Lo, j.l.Hi
 	}
-	tiles, y0, y1 := j.tiles[0], span[0], span[1]
-	if j.flat {
-		if y0 == j.spans[len(j.spans)-1][0] {
-			tiles = j.tiles[1]
-		}
-		y1 = y0 + 1
-	}
 	at := 0 // in scratch
-	for y := y0; y < y1; y++ {
-		var from, to int
-		if j.flat {
-			from, to = y*in.Lanes, block*out.plane()+y*Block
-		} else {
-			from, to = in.at(0, y*k.Stride-j.l.Pad[0], -j.l.Pad[1]), out.at(block, y, 0)
-		}
-		for i := range tiles {
-			t := &tiles[i]
-			a.in = unsafe.Pointer(&in.Data[from+t.x*k.Stride*in.Lanes])
+	for y := span[0]; y < span[1]; y++ {
+		from, to := in.at(0, y*k.Stride-j.l.Pad[0], -j.l.Pad[1]), out.at(block, y, 0)
+		for i := range j.tiles {
+			t := &j.tiles[i]
+			a.in, a.more = unsafe.Pointer(&in.Data[from+t.x*k.Stride*in.Lanes]), t.more
 			o := to + t.x*Block
 			a.out0, a.residual[0], a.out1, a.residual[1] = nil, nil, nil, nil
-			if d == 0 && v.Residual != nil {
-				a.residual[0] = unsafe.Pointer(&v.Residual.Data[o])
-				if blocks > 1 {
-					a.residual[1] = unsafe.Pointer(&v.Residual.Data[o+out.plane()])
-				}
-			}
 			size := t.pixels() * Block
 			if d > 0 {
 				a.residual[0], a.residual[1] = unsafe.Pointer(&w.Scratch[at]), unsafe.Pointer(&w.Scratch[at+(blocks-1)*size])
+			} else if v.Residual != nil {
+				a.residual[0], a.residual[1] = unsafe.Pointer(&v.Residual.Data[o]), unsafe.Pointer(&v.Residual.Data[o+(blocks-1)*out.plane()])
 			}
 			if finish {
-				a.out0 = unsafe.Pointer(&out.Data[o])
-				if blocks > 1 {
-					a.out1 = unsafe.Pointer(&out.Data[o+out.plane()])
-				}
+				a.out0, a.out1 = unsafe.Pointer(&out.Data[o]), unsafe.Pointer(&out.Data[o+(blocks-1)*out.plane()])
 			} else {
 				a.out0, a.out1 = unsafe.Pointer(&w.Scratch[at]), unsafe.Pointer(&w.Scratch[at+(blocks-1)*size])
 			}
 			at += size * blocks
-			a.more = t.more
 			t.tile.run[blocks-1](a)
 		}
 	}
@@ -222,7 +183,6 @@ func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
 	first := phase / 2 * j.band
 	count := min(j.band, j.rows*j.columns-first)
 	in, out := v.In.Blocks(), v.Out.Blocks()
-	s := Step{Out: v.Out, In: v.In, Pad: j.l.Pad, Residual: v.Residual, Lo: j.l.Lo, Hi: j.l.Hi}
 	if phase%2 == 0 {
 		block, cut := item%in, item/in
 		if phase == 0 {
@@ -231,7 +191,7 @@ func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
 			}
 		}
 		for i := cut * count / j.cuts; i < (cut+1)*count/j.cuts; i++ {
-			c.winogradInput(own, s, block, (first+i)/j.columns, (first+i)%j.columns, v.Scratch[(block*count+i)*Block:], in*count)
+			c.winogradInput(own, v.In, j.l.Pad, block, (first+i)/j.columns, (first+i)%j.columns, v.Scratch[(block*count+i)*Block:], in*count)
 		}
 		return
 	}
@@ -245,14 +205,15 @@ func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
 		offsets = j.offsets[1]
 	}
 	own.sums = w.Scratch
+	lo, hi := j.l.Lo, j.l.Hi
 	if j.l.Act != NoAct {
-		s.Lo, s.Hi = -unbounded, unbounded
+		lo, hi = -unbounded, unbounded
 	}
 	c.winogradProducts(own, c.winogradWeights(), v.Scratch[from*Block:], offsets, j.tiles[n], count, group, blocks, n)
 	for b := range blocks {
 		for i := range n {
 			tile := first + from + i
-			c.winogradOutput(own, s, group*c.set.blocks+b, tile/j.columns, tile%j.columns, own.sums[(b*n+i)*Block:], blocks*n)
+			c.winogradOutput(own, v, lo, hi, group*c.set.blocks+b, tile/j.columns, tile%j.columns, own.sums[(b*n+i)*Block:], blocks*n)
 		}
 	}
 	if j.l.Act != NoAct {

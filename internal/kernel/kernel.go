@@ -89,23 +89,6 @@ var active = sync.OnceValue(func() *set { return setOf(cpu.Active()) })
 // use is replaced in tests, to force an instruction set.
 var use = func() *set { return active() }
 
-// tileOf is the function for rows of n pixels: tiles of one width cover a row, the last one overlapping the one before it.
-func (s *set) tileOf(n int) tileFunc {
-	widest := s.tiles[len(s.tiles)-1].pixels
-	tiles := (n + widest - 1) / widest
-	want := (n + tiles - 1) / tiles
-	best := s.tiles[0]
-	for _, t := range s.tiles {
-		if t.pixels <= n {
-			best = t
-		}
-		if t.pixels >= want {
-			break
-		}
-	}
-	return best
-}
-
 // aligned returns n zeros on a cache line's boundary.
 func aligned(n int) []float32 {
 	const line = 16

@@ -76,7 +76,7 @@ func window(x []float32, c, h, w, y0, x0, k, dilation int, f func(ky, kx int, v 
 	}
 }
 
-func clamp(v float64, s Step) float64 { return min(max(v, float64(s.Lo)), float64(s.Hi)) }
+func clamp(v float64, l Layer) float64 { return min(max(v, float64(l.Lo)), float64(l.Hi)) }
 
 func near(t *testing.T, what string, got []float32, want []float64, scale float64) {
 	t.Helper()
@@ -115,6 +115,14 @@ func TestConvAgreesWithPlainLoops(t *testing.T) {
 		{ConvSpec{33, 47, 3, 1, 1}, 15, 19, [2]int{0, 1}, [2]int{1, 0}, false, 0, 6},
 		{ConvSpec{40, 36, 3, 1, 1}, 20, 12, [2]int{0, 0}, [2]int{0, 0}, true, -0.5, 0.5},
 		{ConvSpec{32, 32, 3, 1, 1}, 45, 71, [2]int{1, 1}, [2]int{1, 1}, false, 0, inf},
+		// many blocks of outputs, several depths, and more pixels than a span
+		{ConvSpec{600, 40, 1, 1, 1}, 7, 7, [2]int{0, 0}, [2]int{0, 0}, true, 0, inf},
+		{ConvSpec{40, 300, 1, 1, 1}, 13, 11, [2]int{0, 0}, [2]int{0, 0}, false, -0.5, inf},
+		{ConvSpec{300, 65, 1, 1, 1}, 9, 31, [2]int{0, 0}, [2]int{0, 0}, true, -0.5, inf},
+		{ConvSpec{512, 80, 3, 1, 1}, 7, 7, [2]int{1, 1}, [2]int{1, 1}, true, 0, inf},
+		{ConvSpec{150, 200, 3, 2, 1}, 14, 27, [2]int{1, 1}, [2]int{1, 1}, true, -0.5, 3},
+		{ConvSpec{64, 130, 1, 2, 1}, 23, 23, [2]int{0, 0}, [2]int{0, 0}, false, 0, inf},
+		{ConvSpec{40, 80, 3, 1, 2}, 9, 13, [2]int{2, 2}, [2]int{2, 2}, false, -inf, inf},
 	}
 	for w := 1; w <= 30; w++ { // every way to cover a row by tiles
 		cases = append(cases, cases[2])
@@ -131,19 +139,6 @@ func TestConvAgreesWithPlainLoops(t *testing.T) {
 			in, inMemory := activation(c.In, c.h, c.w, slices.Max([]int{c.pad[0], c.pad[1], c.after[0], c.after[1]}), conv.Lanes())
 			in.Load(x)
 			checkGuards(t, in, inMemory)
-			out, outMemory := activation(c.Out, oh, ow, 1, Block)
-			s := Step{Out: out, In: in, Pad: c.pad, Lo: c.lo, Hi: c.hi}
-			if c.residual {
-				s.Residual, _ = activation(c.Out, oh, ow, 1, Block)
-				s.Residual.Load(residual)
-			}
-			conv.Run(1, s)
-			checkGuards(t, out, outMemory)
-			first := slices.Clone(out.Data)
-			conv.Run(3, s)
-			if !slices.Equal(first, out.Data) {
-				t.Fatalf("case %d: 1 and 3 workers differ", i)
-			}
 			want := make([]float64, c.Out*oh*ow)
 			for o := range want {
 				oc, y, xx := o/(oh*ow), o/ow%oh, o%ow
@@ -156,11 +151,21 @@ func TestConvAgreesWithPlainLoops(t *testing.T) {
 				if c.residual {
 					sum += float64(residual[o])
 				}
-				want[o] = clamp(sum, s)
+				want[o] = clamp(sum, Layer{Lo: c.lo, Hi: c.hi})
 			}
-			got := make([]float32, len(want))
-			out.Store(got)
-			near(t, fmt.Sprintf("case %d %+v", i, c), got, want, float64(c.In*c.Kernel*c.Kernel))
+			for border := range 2 {
+				out, memory := activation(c.Out, oh, ow, border, Block)
+				v := Values{Out: out, In: in}
+				if c.residual {
+					v.Residual, _ = activation(c.Out, oh, ow, border, Block)
+					v.Residual.Load(residual)
+				}
+				do(conv.Prepare(Layer{Out: *out, In: *in, Pad: c.pad, Lo: c.lo, Hi: c.hi}), v)
+				checkGuards(t, out, memory)
+				got := make([]float32, len(want))
+				out.Store(got)
+				near(t, fmt.Sprintf("case %d %+v, border %d", i, c, border), got, want, float64(c.In*c.Kernel*c.Kernel))
+			}
 		}
 	})
 }
@@ -188,7 +193,7 @@ func TestDepthwiseAndMaxPoolAgreeWithPlainLoops(t *testing.T) {
 			low.Load(x)
 			out, memory := activation(c.Channels, oh, ow, 2, Block)
 			sums, maxima := make([]float64, c.Channels*oh*ow), make([]float64, c.Channels*oh*ow)
-			s := Step{Out: out, In: in, Pad: [2]int{c.pad, c.pad}, Lo: -0.9, Hi: 6}
+			l := Layer{Out: *out, In: *in, Pad: [2]int{c.pad, c.pad}, Lo: -0.9, Hi: 6}
 			for o := range sums {
 				ch, y, xx := o/(oh*ow), o/ow%oh, o%ow
 				sums[o], maxima[o] = float64(bias[ch]), math.Inf(-1)
@@ -196,15 +201,15 @@ func TestDepthwiseAndMaxPoolAgreeWithPlainLoops(t *testing.T) {
 					sums[o] += float64(float32(v)+2) * float64(weight[(ch*c.Kernel+ky)*c.Kernel+kx])
 					maxima[o] = max(maxima[o], v)
 				})
-				sums[o] = clamp(sums[o], s)
+				sums[o] = clamp(sums[o], l)
 			}
 			got := make([]float32, len(sums))
-			NewDepthwise(c.TapSpec, weight, bias).Run(2, s)
+			do(NewDepthwise(c.TapSpec, weight, bias).Prepare(l), Values{Out: out, In: in})
 			checkGuards(t, out, memory)
 			out.Store(got)
 			near(t, fmt.Sprintf("depthwise %+v", c), got, sums, float64(4*c.Kernel*c.Kernel))
-			s.In, s.Lo = low, -inf
-			MaxPool(2, c.TapSpec, s)
+			l.Lo = -inf
+			do(PrepareMaxPool(c.TapSpec, l), Values{Out: out, In: low})
 			out.Store(got)
 			near(t, fmt.Sprintf("max pool %+v", c), got, maxima, 0)
 		}
@@ -265,8 +270,9 @@ func BenchmarkConv(b *testing.B) {
 			out := &Activation{C: c.Out, H: o, W: o, Border: 1, Lanes: Block}
 			out.Data = Aligned(out.Size())
 			flops := 2 * float64(o*o*c.Out*c.In*c.Kernel*c.Kernel)
+			run := runner(conv.Prepare(Layer{Out: *out, In: *in, Pad: [2]int{pad, pad}, Hi: inf}), Values{Out: out, In: in})
 			for b.Loop() {
-				conv.Run(1, Step{Out: out, In: in, Pad: [2]int{pad, pad}, Hi: inf})
+				run()
 			}
 			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})
@@ -282,8 +288,9 @@ func BenchmarkDepthwise(b *testing.B) {
 			in.Data = Aligned(in.Size())
 			out := &Activation{C: 144, H: 64, W: 64, Lanes: Block}
 			out.Data = Aligned(out.Size())
+			run := runner(d.Prepare(Layer{Out: *out, In: *in, Pad: [2]int{k / 2, k / 2}, Hi: 6}), Values{Out: out, In: in})
 			for b.Loop() {
-				d.Run(1, Step{Out: out, In: in, Pad: [2]int{k / 2, k / 2}, Hi: 6})
+				run()
 			}
 			b.ReportMetric(2*float64(k*k*144*64*64*b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})

@@ -95,13 +95,7 @@ func (c *Conv) winogradWeights() []float32 {
 	return c.winograd.weights
 }
 
-// winogradScratch is memory for one run: transformed inputs, and for each goroutine transformed results and a tile's inputs, results and
-// residual where it reaches beyond the border.
-type winogradScratch struct {
-	in  []float32
-	own []winogradOwn
-}
-
+// winogradOwn is what a goroutine needs: transformed results, and a tile's inputs, results and residual where it reaches beyond the border.
 type winogradOwn struct {
 	sums     []float32
 	edge     [winogradRead]float32
@@ -111,69 +105,9 @@ type winogradOwn struct {
 	tile     tileArgs
 }
 
-var winogradScratches = sync.Pool{New: func() any { return new(winogradScratch) }}
-
-// runWinograd computes s.Out, a band of tiles at a time: first their inputs are transformed, then for each group of output blocks the
-// products are summed and transformed back.
-func (c *Conv) runWinograd(workers int, s Step) {
-	u := c.winogradWeights()
-	in, out := s.In, s.Out
-	for b := range out.Blocks() {
-		out.clearBorder(b)
-	}
-	rows, columns := tilesOf(out.H), tilesOf(out.W)
-	all := rows * columns
-	band := min(all, max(2*winogradLow, winogradBand/in.Blocks()))
-	groups := (out.Blocks() + c.set.blocks - 1) / c.set.blocks
-	workers = parallel.Workers(workers)
-	scratch := winogradScratches.Get().(*winogradScratch)
-	defer winogradScratches.Put(scratch)
-	if need := winogradAll * in.Blocks() * band * Block; len(scratch.in) < need {
-		scratch.in = aligned(need)
-	}
-	part := min(band, max(maxPixels, winogradPart/c.set.blocks))
-	for len(scratch.own) < workers {
-		scratch.own = append(scratch.own, winogradOwn{})
-	}
-	for w := range workers {
-		if need := winogradAll * c.set.blocks * part * Block; len(scratch.own[w].sums) < need {
-			scratch.own[w].sums = aligned(need)
-		}
-	}
-	for first := 0; first < all; first += band {
-		count := min(band, all-first)
-		offsets := make([]int64, in.Blocks())
-		for b := range offsets {
-			offsets[b] = int64(4 * b * count * Block)
-		}
-		parallel.ForWorker(workers, in.Blocks(), func(w, block int) {
-			own := &scratch.own[w]
-			for i := range count {
-				c.winogradInput(own, s, block, (first+i)/columns, (first+i)%columns, scratch.in[(block*count+i)*Block:], in.Blocks()*count)
-			}
-		})
-		parts := (count + part - 1) / part
-		parallel.ForWorker(workers, groups*parts, func(w, i int) {
-			from := i % parts * part
-			n := min(part, count-from)
-			own := &scratch.own[w]
-			group := i / parts
-			blocks := min(c.set.blocks, out.Blocks()-group*c.set.blocks)
-			c.winogradProducts(own, u, scratch.in[from*Block:], offsets, c.set.cover(n), count, group, blocks, n)
-			for b := range blocks {
-				for j := range n {
-					tile := first + from + j
-					c.winogradOutput(own, s, group*c.set.blocks+b, tile/columns, tile%columns, own.sums[(b*n+j)*Block:], blocks*n)
-				}
-			}
-		})
-	}
-}
-
 // winogradInput transforms one tile of one block of inputs into 36 rows of matrices, pitch pixels apart.
-func (c *Conv) winogradInput(own *winogradOwn, s Step, block, ty, tx int, dst []float32, pitch int) {
-	in := s.In
-	y, x := ty*winogradTile-s.Pad[0], tx*winogradTile-s.Pad[1]
+func (c *Conv) winogradInput(own *winogradOwn, in *Activation, pad [2]int, block, ty, tx int, dst []float32, pitch int) {
+	y, x := ty*winogradTile-pad[0], tx*winogradTile-pad[1]
 	a := &own.args
 	a.out, a.outPitch = unsafe.Pointer(&dst[0]), 4*pitch*Block
 	if b := in.Border; y >= -b && x >= -b && y+winogradIn <= in.H+b && x+winogradIn <= in.W+b {
@@ -214,24 +148,24 @@ func (c *Conv) winogradProducts(own *winogradOwn, u, in []float32, offsets []int
 }
 
 // winogradOutput transforms one tile of one block back from 36 rows of matrices, pitch pixels apart.
-func (c *Conv) winogradOutput(own *winogradOwn, s Step, block, ty, tx int, sums []float32, pitch int) {
-	out := s.Out
+func (c *Conv) winogradOutput(own *winogradOwn, v *Values, lo, hi float32, block, ty, tx int, sums []float32, pitch int) {
+	out := v.Out
 	y, x := ty*winogradTile, tx*winogradTile
 	at := out.at(block, y, x)
 	a := &own.args
-	*a = winogradArgs{in: unsafe.Pointer(&sums[0]), inPitch: 4 * pitch * Block, bias: &c.bias[block*Block], lo: s.Lo, hi: s.Hi}
+	*a = winogradArgs{in: unsafe.Pointer(&sums[0]), inPitch: 4 * pitch * Block, bias: &c.bias[block*Block], lo: lo, hi: hi}
 	if y+winogradTile <= out.H && x+winogradTile <= out.W {
 		a.out, a.outPitch = unsafe.Pointer(&out.Data[at]), 4*out.pitch()
-		if s.Residual != nil {
-			a.residual = unsafe.Pointer(&s.Residual.Data[at])
+		if v.Residual != nil {
+			a.residual = unsafe.Pointer(&v.Residual.Data[at])
 		}
 		c.set.winogradOut(a)
 		return
 	}
 	h, w := min(winogradTile, out.H-y), min(winogradTile, out.W-x)*Block
-	if s.Residual != nil {
+	if v.Residual != nil {
 		for r := range h {
-			copy(own.residual[r*winogradTile*Block:][:w], s.Residual.Data[at+r*out.pitch():])
+			copy(own.residual[r*winogradTile*Block:][:w], v.Residual.Data[at+r*out.pitch():])
 		}
 		a.residual = unsafe.Pointer(&own.residual[0])
 	}

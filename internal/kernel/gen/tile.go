@@ -54,6 +54,11 @@ func tile(v isa, P, F int) {
 	Load(Param("a"), arg)
 	local := newFrame(arg)
 	MOVQ(at(arg, 24), quads)
+	ahead := reg.R14 // weights that follow these
+	MOVQ(at(arg, 16), ahead)
+	IMULQ(quads, ahead)
+	IMUL3Q(U32(uint32(4*F*block*float)), ahead, ahead)
+	ADDQ(at(arg, 32), ahead)
 	Label(name + "tile")
 	MOVQ(local.in, in)
 	MOVQ(at(arg, 8), offsets)
@@ -112,6 +117,8 @@ func tile(v isa, P, F int) {
 			}
 		}
 	}
+	PREFETCHT1(at(ahead, 0))
+	ADDQ(U32(64), ahead)
 	ADDQ(U32(4*F*block*float), weights)
 	ADDQ(Imm(4*float), s.base)
 	if P > 7 {
