@@ -42,10 +42,14 @@ func PlainPreprocess() transform.Config {
 	return c
 }
 
-// DefaultPreprocess keeps a picture's shape: its shorter side becomes DefaultSize pixels.
+// DefaultPreprocess keeps a picture's shape: its shorter side becomes DefaultSize pixels, or it is fitted into the one size that the network
+// was exported for.
 func DefaultPreprocess(spec backbone.Spec) transform.Config {
 	c := transform.DefaultConfig()
 	c.Resize, c.Size = transform.Shorter, DefaultSize
+	if h, w, ok := spec.InputSize(); ok {
+		c.Resize, c.Size, c.Height, c.Width = transform.Letterbox, 0, h, w
+	}
 	c.Mean, c.Std = spec.Mean, spec.Std
 	return c
 }

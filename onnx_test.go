@@ -2,12 +2,16 @@ package blemish_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/blemish/blemish"
 	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/transform"
 )
 
 // A model trained on an ONNX file scores the same where that file is gone, to the bit.
@@ -54,6 +58,25 @@ func TestModelOnImportedBackboneIsComplete(t *testing.T) {
 		}
 		if a.Score != b.Score || !(a.Score > 0) {
 			t.Errorf("picture %d scores %v, then %v", i, a.Score, b.Score)
+		}
+	}
+}
+
+// A vision transformer is exported for one size: pictures of any shape are fitted into it, and another size is refused before any is read.
+func TestImportedBackboneChoosesItsSize(t *testing.T) {
+	config := small("patchcore")
+	config.Backbone, config.Layers, config.Preprocess = "infer/testdata/onnx/vit.onnx", []string{"blocks.0"}, nil
+	m := train(t, config, 2)
+	if p := m.Info().Preprocess; p.Resize != transform.Letterbox || p.Height != 32 || p.Width != 32 {
+		t.Errorf("pictures are prepared by %+v", p)
+	}
+	for _, p := range []transform.Config{{Resize: transform.Shorter, Size: 48}, {Resize: transform.Exact, Height: 32, Width: 48}} {
+		p.Interpolation, p.Std = transform.Bilinear, [3]float32{1, 1, 1}
+		config.Preprocess = &p
+		_, err := blemish.Train(context.Background(), good, nil, config, nil)
+		var wrong *fault.ConfigError
+		if !errors.As(err, &wrong) || wrong.Field != "size" || !strings.Contains(err.Error(), "32x32") {
+			t.Errorf("%+v: %v", p, err)
 		}
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/dataset"
 	"github.com/blemish/blemish/detect"
+	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/internal/cpu"
 	"github.com/blemish/blemish/tensor"
+	"github.com/blemish/blemish/transform"
 )
 
 // heldOutShare of the good pictures are kept for calibration alone by SplitConformal.
@@ -105,7 +107,28 @@ func (p plan) openBackbone(opts *Options) (network, error) {
 	if err != nil {
 		return network{}, err
 	}
+	if err := p.fits(extract); err != nil {
+		return network{}, err
+	}
 	return network{BackboneInfo{Name: p.spec.Name, Layers: p.taps, Digest: weightsDigest(kept.entries)}, kept.entries, extract}, nil
+}
+
+// fits says what is wrong with a size that the backbone cannot take, before any picture is read.
+func (p plan) fits(e *backbone.Extractor) error {
+	h, w, only := e.OnlySize()
+	c := p.preprocess
+	asked := [2]int{c.Height, c.Width}
+	switch {
+	case !only || c.CropHeight > 0 || c.Resize == transform.None:
+		return nil // and pictures of another size are refused one by one
+	case c.Resize == transform.Shorter:
+		asked = [2]int{c.Size, c.Size}
+	}
+	if asked == [2]int{h, w} {
+		return nil
+	}
+	return &fault.ConfigError{Field: "size", Value: fmt.Sprintf("%dx%d", asked[0], asked[1]), Reason: fmt.Sprintf(
+		"%s was exported for pictures of %dx%d (height x width) alone: leave the size out, ask for that one, or export the network with open sizes", p.spec.Name, h, w)}
 }
 
 // keptWeights remembers the tensors that a network asks for: those go into the model file.

@@ -49,6 +49,25 @@ func importedSpec(name string, g *checkpoint.ONNX) Spec {
 // Imported says whether the backbone comes from a file. Its Graph is not to be had.
 func (s Spec) Imported() bool { return s.onnx != nil }
 
+// InputSize is the height and width that an imported network was exported for; ok is false where they are open.
+func (s Spec) InputSize() (height, width int, ok bool) {
+	if s.onnx == nil || len(s.onnx.Inputs) != 1 {
+		return 0, 0, false
+	}
+	if in := s.onnx.Inputs[0].Shape; len(in) == 4 && in[2] > 0 && in[3] > 0 {
+		return in[2], in[3], true
+	}
+	return 0, 0, false
+}
+
+// OnlySize is the size of the only pictures that the backbone takes; ok is false where it takes others.
+func (e *Extractor) OnlySize() (height, width int, ok bool) {
+	if t, imported := e.network.(*tokens); imported {
+		return t.network.OnlySize()
+	}
+	return 0, 0, false
+}
+
 // Weights are those of the backbone as far as its taps: an imported one's own, or else what open finds for its name.
 func (s Spec) Weights(taps []string, open func(name string) (*checkpoint.File, error)) (Weights, error) {
 	if s.onnx == nil {

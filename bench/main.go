@@ -23,10 +23,12 @@ import (
 var comparisons = map[string]func(args []string) error{
 	"patchcore":  comparePatchCore,
 	"training":   compareTraining,
+	"coreset":    compareCoreset,
 	"inference":  inference,
 	"int8":       compareInt8,
 	"maps":       compareMaps,
 	"outlier":    compareOutlier,
+	"sgemm":      measureSGEMM,
 	"classifier": compareClassifier,
 }
 

@@ -24,7 +24,7 @@ const (
 // onnxTypes maps TensorProto.DataType to what Read understands.
 var onnxTypes = map[uint64]DType{1: F32, 2: U8, 3: I8, 5: I16, 6: I32, 7: I64, 9: Bool, 10: F16, 11: F64, 16: BF16}
 
-// field is one field of a message: a number for varints and fixed sizes, a range of the file for bytes.
+// field is one field of a message: a number for varints, and the range of the file that its bytes take; of a varint, where it ends.
 type field struct {
 	number, wire  int
 	value         uint64
@@ -56,13 +56,13 @@ func fields(r io.ReaderAt, at, end int64, visit func(field) error) error {
 				return onnxError("a number is damaged at byte %d", at)
 			}
 			at += int64(m)
-			f.value = v
+			f.value, f.offset = v, at
 			if f.wire == wireBytes {
 				if v > uint64(end-at) {
 					return onnxError("a field of %d bytes is truncated at byte %d", v, at)
 				}
-				f.offset, f.count = at, int64(v)
-				at += int64(v)
+				f.count = int64(v)
+				at += f.count
 			}
 		case wire64:
 			f.offset, f.count = at, 8

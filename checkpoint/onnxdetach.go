@@ -18,7 +18,7 @@ func (g *ONNX) Detach(keep func(n ONNXNode) bool, outputs []string) (description
 	var graph []byte
 	for _, n := range g.Nodes {
 		if keep(n) {
-			graph = appendMessage(graph, graphNode, n.raw)
+			graph = appendMessage(graph, graphNode, n.bare())
 			for _, in := range n.In {
 				used[in] = true
 			}
@@ -60,6 +60,34 @@ func (g *ONNX) Detach(keep func(n ONNXNode) bool, outputs []string) (description
 	description = appendNumber(nil, 1, 8) // ir_version
 	description = appendMessage(description, modelGraph, graph)
 	return appendMessage(description, modelOpset, appendNumber(nil, opsetVersion, uint64(g.Opset))), weights
+}
+
+// bare is the node without what exporters add for debugging, the source's lines and paths among it: of its metadata only the modules stay.
+func (n ONNXNode) bare() []byte {
+	r := onnxReader{}
+	var out []byte
+	dropped, start := false, int64(0)
+	// each field begins where the one before it ends
+	err := r.walk(n.raw, func(number int, f field, body []byte) error {
+		end := f.offset + f.count
+		key := scopesKey
+		if number == nodeMetadata {
+			var err error
+			if key, _, err = r.pair(body); err != nil {
+				return err
+			}
+		}
+		if key == scopesKey {
+			out = append(out, n.raw[start:end]...)
+		}
+		dropped = dropped || key != scopesKey
+		start = end
+		return nil
+	})
+	if err != nil || !dropped {
+		return n.raw
+	}
+	return out
 }
 
 // asWeight is a constant's values as float32, where those are exact and there are many.

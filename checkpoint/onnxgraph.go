@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/tensor"
@@ -27,6 +28,7 @@ type ONNXNode struct {
 	Domain     string // "" for ONNX's own operators
 	In, Out    []string
 	Attributes map[string]ONNXAttribute
+	Modules    []string // that it is part of, outermost first, as torch names them: layer2, layer2.0
 
 	raw []byte
 }
@@ -65,7 +67,9 @@ const (
 
 	graphNode, graphInput, graphOutput, graphSparse = 1, 11, 12, 15
 
-	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttribute, nodeDomain = 1, 2, 3, 4, 5, 7
+	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttribute, nodeDomain, nodeMetadata = 1, 2, 3, 4, 5, 7, 9
+
+	pairKey, pairValue = 1, 2
 
 	attributeName, attributeFloat, attributeInt, attributeText = 1, 2, 3, 4
 	attributeTensor, attributeFloats, attributeInts            = 5, 7, 8
@@ -192,10 +196,55 @@ func (r onnxReader) node(message []byte) (ONNXNode, error) {
 			n.Domain = ownDomain(string(body))
 		case nodeAttribute:
 			return r.attribute(n.Attributes, body)
+		case nodeMetadata:
+			key, value, err := r.pair(body)
+			if key == scopesKey {
+				n.Modules = scopes(value)
+			}
+			return err
 		}
 		return nil
 	})
+	if len(n.Modules) == 0 {
+		n.Modules = modulesInName(n.Name)
+	}
 	return n, err
+}
+
+// scopesKey is under what torch.onnx's exporter of 2.5 and later keeps the modules that a node is part of, as a list in Python's notation:
+// [”, 'layer1', 'layer1.0', 'layer1.0.relu', 'relu_2']. The first is the network, the last the operation.
+const scopesKey = "pkg.torch.onnx.name_scopes"
+
+func scopes(list string) []string {
+	var names []string
+	for i, name := range strings.Split(list, "'") {
+		if i%2 == 1 {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 3 {
+		return nil
+	}
+	return names[1 : len(names)-1]
+}
+
+// modulesInName reads the name that torch's older exporter and TensorFlow's give a node, such as /layer2/layer2.1/relu/Relu.
+func modulesInName(name string) []string {
+	parts := strings.Split(strings.TrimPrefix(name, "/"), "/")
+	return parts[:len(parts)-1]
+}
+
+func (r onnxReader) pair(message []byte) (key, value string, err error) {
+	err = r.walk(message, func(number int, f field, body []byte) error {
+		switch number {
+		case pairKey:
+			key = string(body)
+		case pairValue:
+			value = string(body)
+		}
+		return nil
+	})
+	return key, value, err
 }
 
 func (r onnxReader) attribute(into map[string]ONNXAttribute, message []byte) error {

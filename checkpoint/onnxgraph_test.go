@@ -1,8 +1,10 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +21,9 @@ func smallGraph(opset uint64) []byte {
 	attribute := func(name string, rest ...[]byte) []byte {
 		return appendMessage(nil, nodeAttribute, message(appendMessage(nil, attributeName, []byte(name)), message(rest...)))
 	}
+	metadata := func(key, value string) []byte {
+		return appendMessage(nil, nodeMetadata, message(appendMessage(nil, pairKey, []byte(key)), appendMessage(nil, pairValue, []byte(value))))
+	}
 	node := message(
 		appendMessage(nil, nodeInput, []byte("x")), appendMessage(nil, nodeInput, nil), appendMessage(nil, nodeInput, []byte("hi")),
 		appendMessage(nil, nodeOutput, []byte("y")), appendMessage(nil, nodeName, []byte("clip")), appendMessage(nil, nodeOp, []byte("Clip")),
@@ -27,6 +32,8 @@ func smallGraph(opset uint64) []byte {
 		attribute("loose", appendNumber(nil, attributeInts, 7), appendNumber(nil, attributeInts, 8)),
 		attribute("float", []byte{attributeFloat<<3 | wire32, 0, 0, 0x20, 0x40}),
 		attribute("text", appendMessage(nil, attributeText, []byte("linear"))),
+		metadata("pkg.torch.onnx.stack_trace", "File \"/home/someone/net.py\", line 7"),
+		metadata(scopesKey, "['', 'layer1', 'layer1.0', 'clamp_1']"), // as torch 2.15 writes it
 	)
 	hi := message(appendNumber(nil, tensorType, 1), appendMessage(nil, tensorName, []byte("hi")), appendMessage(nil, tensorRaw, []byte{0, 0, 0xc0, 0x40}))
 	dim := func(n uint64) []byte { return appendMessage(nil, shapeDim, appendNumber(nil, dimValue, n)) }
@@ -49,6 +56,9 @@ func TestReadONNXGraph(t *testing.T) {
 	if n.Op != "Clip" || n.Name != "clip" || n.Domain != "" || !slices.Equal(n.In, []string{"x", "", "hi"}) || !slices.Equal(n.Out, []string{"y"}) {
 		t.Errorf("node %+v", n)
 	}
+	if !slices.Equal(n.Modules, []string{"layer1", "layer1.0"}) {
+		t.Errorf("modules %q", n.Modules)
+	}
 	if !slices.Equal(g.Inputs[0].Shape, []int{1, 3, -1, 5}) {
 		t.Errorf("input of shape %v", g.Inputs[0].Shape)
 	}
@@ -57,6 +67,38 @@ func TestReadONNXGraph(t *testing.T) {
 	}
 	if hi := g.Constants["hi"]; hi == nil || len(hi.Floats) != 1 || hi.Floats[0] != 6 {
 		t.Errorf("constant %+v", hi)
+	}
+}
+
+// What a model file keeps of a network holds no line of the source that it was exported from; its modules stay, to be tapped by name.
+func TestDetachLeavesTheExportersNotesBehind(t *testing.T) {
+	g, err := ReadONNX(smallGraph(13), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	description, _ := g.Detach(func(ONNXNode) bool { return true }, g.Outputs)
+	if bytes.Contains(description, []byte("net.py")) {
+		t.Error("the description holds the exporter's stack trace")
+	}
+	again, err := ReadONNX(description, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := g.Nodes[0], again.Nodes[0]
+	want.raw, got.raw = nil, nil
+	if !reflect.DeepEqual(want, got) {
+		t.Errorf("%+v became %+v", want, got)
+	}
+}
+
+// Names of nodes as torch's older exporter and tf2onnx write them.
+func TestModulesInNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"/layer2/layer2.1/relu/Relu": "layer2 layer2.1 relu", "model/conv1/Relu": "model conv1", "Conv_5": "", "/Relu": "", "": "",
+	} {
+		if got := strings.Join(modulesInName(name), " "); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
 	}
 }
 

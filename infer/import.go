@@ -102,12 +102,31 @@ func tapValues(g *checkpoint.ONNX, taps []string) ([]string, error) {
 	for _, name := range taps {
 		v := tapValue(g, name)
 		if v == "" {
-			return nil, &fault.ConfigError{Field: "layer", Value: name,
-				Reason: "it is the name of no value, node or module of the network, whose outputs are " + strings.Join(g.Outputs, ", ")}
+			reason := "it is the name of no value, node or module of the network, whose outputs are " + strings.Join(g.Outputs, ", ")
+			if modules := upperModules(g); len(modules) > 0 {
+				reason += ", and whose modules begin with " + strings.Join(modules, ", ")
+			}
+			return nil, &fault.ConfigError{Field: "layer", Value: name, Reason: reason}
 		}
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// mostModules bounds those that a message lists.
+const mostModules = 24
+
+// upperModules are the names of the modules of the two upper levels, in the order in which they are computed.
+func upperModules(g *checkpoint.ONNX) []string {
+	var names []string
+	for _, n := range g.Nodes {
+		for _, m := range n.Modules[:min(2, len(n.Modules))] {
+			if !slices.Contains(names, m) && len(names) < mostModules {
+				names = append(names, m)
+			}
+		}
+	}
+	return names
 }
 
 func tapValue(g *checkpoint.ONNX, name string) string {
@@ -122,8 +141,7 @@ func tapValue(g *checkpoint.ONNX, name string) string {
 		if n.Name == name {
 			return n.Out[0]
 		}
-		// torch names a node /layer2/layer2.1/relu/Relu
-		if slices.Contains(strings.Split(n.Name, "/"), name) {
+		if slices.Contains(n.Modules, name) {
 			module = n.Out[0]
 		}
 	}

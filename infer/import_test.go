@@ -213,7 +213,10 @@ func TestWrongSizesAndNamesAreExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := network.Run(context.Background(), picture(1, 3, 48, 48), 1); err == nil {
+	if h, w, ok := network.OnlySize(); !ok || h != 32 || w != 32 {
+		t.Errorf("it takes only %dx%d, %v", h, w, ok)
+	}
+	if _, err := network.Run(context.Background(), picture(1, 3, 48, 48), 1); err == nil || !strings.Contains(err.Error(), "32x32") {
 		t.Error("a ViT for 32x32 pictures took one of 48x48")
 	}
 	if _, err := network.Run(context.Background(), picture(1, 4, 32, 32), 1); err == nil {
@@ -225,7 +228,7 @@ func TestWrongSizesAndNamesAreExplained(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	var config *fault.ConfigError
-	if _, err := Import(readNetwork(t, "testdata/onnx/vit.onnx"), []string{"nowhere"}); !errors.As(err, &config) {
+	if _, err := Import(readNetwork(t, "testdata/onnx/vit.onnx"), []string{"nowhere"}); !errors.As(err, &config) || !strings.Contains(err.Error(), "blocks.1") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -15,6 +15,9 @@ func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) (
 	if len(batch.Shape) != 4 || batch.Shape[1] != n.channels || tensor.Volume(batch.Shape) == 0 {
 		return nil, &fault.ShapeError{What: "batch", Want: fmt.Sprintf("(N,%d,H,W)", n.channels), Got: batch.Shape}
 	}
+	if h, w, ok := n.OnlySize(); ok && (batch.Shape[2] != h || batch.Shape[3] != w) {
+		return nil, fmt.Errorf("a %dx%d picture: the network was exported for pictures of one size alone, %dx%d (width x height)", batch.Shape[3], batch.Shape[2], w, h)
+	}
 	if n.fused != nil {
 		return n.fused.Run(ctx, batch, workers)
 	}
@@ -55,9 +58,6 @@ func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) (
 func (n *Imported) runFront(ctx context.Context, batch *tensor.Tensor, workers int) ([]*tensor.Tensor, error) {
 	if n.front == nil {
 		return nil, nil
-	}
-	if only := n.front.only; only != (size{}) && only != (size{batch.Shape[2], batch.Shape[3]}) {
-		return nil, fmt.Errorf("a %dx%d picture: the network was exported for another size of picture, %dx%d", batch.Shape[3], batch.Shape[2], only.width, only.height)
 	}
 	return n.front.network.Run(ctx, batch, workers)
 }
@@ -103,6 +103,15 @@ func (n *Imported) InputSize() (height, width int, ok bool) {
 		return 0, 0, false
 	}
 	return n.shape[2], n.shape[3], true
+}
+
+// OnlySize is the size of the only pictures that the network takes; ok is false where it takes others. A network that was exported for one size
+// takes others, too, if it is but layers that slide over a picture of any size: what is left to operators may hold numbers of pixels.
+func (n *Imported) OnlySize() (height, width int, ok bool) {
+	if n.fused != nil || n.int8 != nil || n.front != nil && len(n.steps) == 0 && n.front.only == (size{}) {
+		return 0, 0, false
+	}
+	return n.InputSize()
 }
 
 // Channels is the number of channels of a picture.

@@ -95,7 +95,7 @@ func TestInt8FormsOfQuantizers(t *testing.T) {
 	}
 }
 
-// byOperators is the network operator by operator.
+// byOperators is the network operator by operator, for pictures of any size.
 func byOperators(t *testing.T, path string, taps []string) *Imported {
 	t.Helper()
 	g := readNetwork(t, path)
@@ -107,7 +107,7 @@ func byOperators(t *testing.T, path string, taps []string) *Imported {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Imported{shape: g.Inputs[0].Shape, opset: g.Opset, channels: 3}
+	n := &Imported{opset: g.Opset, channels: 3}
 	if err := n.link(g, nodes, values); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ Which one was recognised is said. Only good pictures are learned from.
 	fl.StringVar(&f.backbone, "backbone", blemish.DefaultBackbone, "pretrained network: "+strings.Join(backbone.Names(), ", ")+", or an .onnx file")
 	fl.StringSliceVar(&f.layers, "layers", nil, "the backbone's layers to look at, such as layer2,layer3 (default: chosen for the backbone)")
 	fl.StringVar(&f.size, "size", fmt.Sprint(blemish.DefaultSize),
-		fmt.Sprintf("pixels of the shorter side (%d for methods without a backbone), or height x width for letterbox and exact", blemish.PlainSize))
+		fmt.Sprintf("pixels of the shorter side (%d for methods without a backbone), or height x width for letterbox and exact;\nan .onnx network that was exported for one size is given that, letterboxed", blemish.PlainSize))
 	fl.StringVar(&f.resize, "resize", string(transform.Shorter), "shorter: keep the shape; letterbox: keep it and fill up to the size; exact: squash; none")
 	fl.Uint64Var(&f.seed, "seed", 0, "of every random choice")
 	fl.Float64Var(&f.rate, "false-alarm-rate", blemish.DefaultFalseAlarmRate, "share of good pictures that may be called anomalous")
@@ -136,7 +136,7 @@ func (f *trainFlags) config() (blemish.Config, error) {
 
 // preprocess is the method's own, with the size and shape asked for.
 func (f *trainFlags) preprocess() (transform.Config, error) {
-	size := f.size
+	size, mode := f.size, transform.Mode(f.resize)
 	var preprocess transform.Config
 	if pixelMethod(f.method) {
 		preprocess = blemish.PlainPreprocess()
@@ -149,20 +149,23 @@ func (f *trainFlags) preprocess() (transform.Config, error) {
 			return transform.Config{}, usageError{err}
 		}
 		preprocess = blemish.DefaultPreprocess(spec)
+		if h, w, ok := spec.InputSize(); ok && !f.changed("size") {
+			size = fmt.Sprintf("%dx%d", h, w)
+			if !f.changed("resize") {
+				mode = preprocess.Resize
+			}
+		}
 	}
 	height, width, err := parseSize(size)
 	if err != nil {
 		return transform.Config{}, err
 	}
-	preprocess.Resize = transform.Mode(f.resize)
-	switch preprocess.Resize {
-	case transform.Shorter:
+	preprocess.Resize, preprocess.Size, preprocess.Height, preprocess.Width = mode, 0, height, width
+	if mode == transform.Shorter {
 		if height != width {
 			return transform.Config{}, usagef("--size %s has two sides: use it with --resize letterbox or exact", size)
 		}
-		preprocess.Size = height
-	default:
-		preprocess.Height, preprocess.Width = height, width
+		preprocess.Size, preprocess.Height, preprocess.Width = height, 0, 0
 	}
 	return preprocess, nil
 }
