@@ -2,7 +2,10 @@ module github.com/blemish/blemish/bench
 
 go 1.26.0
 
-require github.com/blemish/blemish v0.0.0
+require (
+	github.com/blemish/blemish v0.0.0
+	golang.org/x/sys v0.49.0
+)
 
 require (
 	github.com/andybalholm/brotli v1.1.1 // indirect
@@ -14,7 +17,6 @@ require (
 	github.com/pierrec/lz4/v4 v4.1.21 // indirect
 	github.com/twpayne/go-geom v1.6.1 // indirect
 	golang.org/x/image v0.47.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	google.golang.org/protobuf v1.34.2 // indirect
 )
 

@@ -216,10 +216,15 @@ func ownNetwork(work string) (*infer.Network, *tensor.Tensor, error) {
 		}
 	}
 	taps := g.Taps()
-	last := []string{taps[len(taps)-1].Name}
-	params, err := g.Params(last)
+	n, err := compiled(g, rng, taps[len(taps)-1].Name)
+	return n, x, err
+}
+
+// compiled is a network with random weights, which keep activations as large as they are.
+func compiled(g *infer.Graph, rng *rand.Rand, taps ...string) (*infer.Network, error) {
+	params, err := g.Params(taps)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	weights := map[string]*tensor.Tensor{}
 	for _, p := range params {
@@ -236,8 +241,7 @@ func ownNetwork(work string) (*infer.Network, *tensor.Tensor, error) {
 		}
 		weights[p.Name] = t
 	}
-	n, err := infer.Compile(g, func(name string) (*tensor.Tensor, error) { return weights[name], nil }, last)
-	return n, x, err
+	return infer.Compile(g, func(name string) (*tensor.Tensor, error) { return weights[name], nil }, taps)
 }
 
 // printLayers prints the times of each layer, on one thread and two.
