@@ -1,6 +1,9 @@
 package kernel
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // The Go twins of the assembly. float32 products are rounded before they are added (Go may fuse them on some machines, the
 // assembly always does), so that twins agree to rounding, not to the bit.
@@ -8,7 +11,7 @@ import "unsafe"
 func genericSet() *set {
 	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric,
 		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric,
-		winogradIn: winogradInGeneric, winogradOut: winogradOutGeneric, acts: actsGeneric, softmax: softmaxGeneric,
+		winogradIn: winogradInGeneric, winogradOut: winogradOutGeneric, acts: actsGeneric, softmax: softmaxGeneric, turn: turnGeneric, layerNorm: layerNormGeneric,
 		atMost: atMostGeneric, sqDists: sqDistsGeneric, expMinus: expMinusGeneric}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tileFunc{p, [2]func(*tileArgs){
@@ -241,6 +244,49 @@ func winogradOutGeneric(a *winogradArgs) {
 					v += floats(unsafe.Add(a.residual, y*a.outPitch), winogradTile*Block)[x*Block+l]
 				}
 				floats(unsafe.Add(a.out, y*a.outPitch), winogradTile*Block)[x*Block+l] = min(max(v, a.lo), a.hi)
+			}
+		}
+	}
+}
+
+// turnGeneric transposes squares of 8x8 values; a pitch leads from one row of a square to the next, a step to the next square, both in bytes.
+func turnGeneric(dst, src *float32, dstPitch, srcPitch, dstStep, srcStep, squares int) {
+	for s := range squares {
+		for i := range 8 {
+			from := floats(unsafe.Add(unsafe.Pointer(src), s*srcStep+i*srcPitch), 8)
+			for j, v := range from {
+				floats(unsafe.Add(unsafe.Pointer(dst), s*dstStep+j*dstPitch), 8)[i] = v
+			}
+		}
+	}
+}
+
+// layerNormGeneric is the twin in float64.
+func layerNormGeneric(a *normArgs) {
+	n := float64(a.count)
+	for p := range a.pixels {
+		block := func(base unsafe.Pointer, plane, b int) []float32 {
+			return floats(unsafe.Add(base, b*plane+4*p*Block), Block)
+		}
+		var sum, squares float64
+		for b := range a.blocks {
+			for _, x := range block(a.in, a.inPlane, b) {
+				sum += float64(x)
+			}
+		}
+		mean := sum / n
+		for b := range a.blocks {
+			for _, x := range block(a.in, a.inPlane, b) {
+				squares += (float64(x) - mean) * (float64(x) - mean)
+			}
+		}
+		f := math.Sqrt(squares/n + float64(a.epsilon))
+		for b := range a.blocks {
+			to := block(a.out, a.outPlane, b)
+			for i, x := range block(a.in, a.inPlane, b) {
+				k := b*Block + i
+				v := float32((float64(x)-mean)/f)*unsafe.Slice(a.scale, k+1)[k] + unsafe.Slice(a.shift, k+1)[k]
+				to[i] = min(max(v, a.lo), a.hi)
 			}
 		}
 	}

@@ -34,6 +34,7 @@ type Worker struct {
 	tile     tileArgs
 	taps     tapArgs
 	winograd winogradOwn
+	norm     normArgs
 	offsets  []int64
 }
 
@@ -123,6 +124,7 @@ func (s *set) cover(n int) []placed {
 
 // LoadRows fills rows y0..y1 from one picture (C,H,W), and the border beside them.
 func (a *Activation) LoadRows(src []float32, y0, y1 int) {
+	turn := use().turn
 	for b := range a.Blocks() {
 		a.clearRows(b, y0, y1)
 		c0 := b * a.Lanes
@@ -140,7 +142,18 @@ func (a *Activation) LoadRows(src []float32, y0, y1 int) {
 			if channels < a.Lanes {
 				clear(row)
 			}
-			for c := range channels {
+			first := 0
+			if a.W >= square { // the last squares overlap
+				first = channels / square * square
+				for c := 0; c < first; c += square {
+					in := src[((c0+c)*a.H+y)*a.W:]
+					turn(&row[c], &in[0], 4*a.Lanes, 4*a.H*a.W, 4*a.Lanes*square, 4*square, a.W/square)
+					if last := a.W - square; a.W%square > 0 {
+						turn(&row[last*a.Lanes+c], &in[last], 4*a.Lanes, 4*a.H*a.W, 0, 0, 1)
+					}
+				}
+			}
+			for c := first; c < channels; c++ {
 				in := src[((c0+c)*a.H+y)*a.W:][:a.W]
 				for x, v := range in {
 					row[x*a.Lanes+c] = v
@@ -150,14 +163,33 @@ func (a *Activation) LoadRows(src []float32, y0, y1 int) {
 	}
 }
 
+// square is the rows and columns that are transposed at once.
+const square = 8
+
 // StoreBlock writes the channels of a block to their place in one picture (C,H,W).
 func (a *Activation) StoreBlock(dst []float32, b int) {
+	turn := use().turn
 	c0 := b * a.Lanes
 	channels := min(a.Lanes, a.C-c0)
-	for y := range a.H {
-		row := a.row(b, y)
-		for c := range channels {
-			out := dst[((c0+c)*a.H+y)*a.W:][:a.W]
+	rows, width := a.H, a.W
+	if a.Border == 0 {
+		rows, width = 1, a.H*a.W
+	}
+	for y := range rows {
+		row := a.Data[a.at(b, y, 0):][:width*a.Lanes]
+		first := 0
+		if width >= square { // the last squares overlap
+			first = channels / square * square
+			for c := 0; c < first; c += square {
+				out := dst[(c0+c)*a.H*a.W+y*a.W:]
+				turn(&out[0], &row[c], 4*a.H*a.W, 4*a.Lanes, 4*square, 4*a.Lanes*square, width/square)
+				if last := width - square; width%square > 0 {
+					turn(&out[last], &row[last*a.Lanes+c], 4*a.H*a.W, 4*a.Lanes, 0, 0, 1)
+				}
+			}
+		}
+		for c := first; c < channels; c++ {
+			out := dst[(c0+c)*a.H*a.W+y*a.W:][:width]
 			for x := range out {
 				out[x] = row[x*a.Lanes+c]
 			}

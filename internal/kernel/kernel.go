@@ -80,6 +80,9 @@ type set struct {
 
 	winogradIn, winogradOut func(*winogradArgs)
 
+	turn      func(dst, src *float32, dstPitch, srcPitch, dstStep, srcStep, squares int)
+	layerNorm func(*normArgs)
+
 	acts    [acts]func(x *float32, n int)
 	softmax func(x *float32, n int, s float32)
 }

@@ -21,7 +21,7 @@ func setOf(isa cpu.ISA) *set {
 			slides: slidesAVX512,
 			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
 			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
-			acts: actsAVX2, softmax: softmaxAVX2,
+			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
 		}
 	case cpu.AVX2:
@@ -35,7 +35,7 @@ func setOf(isa cpu.ISA) *set {
 			slides: slidesAVX2,
 			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
 			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
-			acts: actsAVX2, softmax: softmaxAVX2,
+			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
 		}
 	}
@@ -172,3 +172,9 @@ func rows8AVX2(a *tile8Args, rows int)
 
 //go:noescape
 func askedAVX2(masks *uint16, sums *int32, queries *Query8, rows int, scale, base, rest *float32)
+
+//go:noescape
+func turnAVX2(dst, src *float32, dstPitch, srcPitch, dstStep, srcStep, squares int)
+
+//go:noescape
+func layerNormAVX2(a *normArgs)

@@ -1136,3 +1136,180 @@ DATA lanes<>+116(SB)/4, $0x0000001d
 DATA lanes<>+120(SB)/4, $0x0000001e
 DATA lanes<>+124(SB)/4, $0x0000001f
 GLOBL lanes<>(SB), RODATA|NOPTR, $128
+
+// func turnAVX2(dst *float32, src *float32, dstPitch int, srcPitch int, dstStep int, srcStep int, squares int)
+// Requires: AVX
+TEXT ·turnAVX2(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ dstPitch+16(FP), R8
+	MOVQ srcPitch+24(FP), R9
+	MOVQ dstStep+32(FP), R10
+	MOVQ srcStep+40(FP), R11
+	MOVQ squares+48(FP), CX
+	LEAQ (R9)(R9*2), R12
+	LEAQ (R8)(R8*2), R13
+
+turnAVX2loop:
+	LEAQ        (SI)(R9*4), AX
+	LEAQ        (DI)(R8*4), BX
+	VMOVUPS     (SI), X0
+	VINSERTF128 $0x01, (AX), Y0, Y0
+	VMOVUPS     16(SI), X4
+	VINSERTF128 $0x01, 16(AX), Y4, Y4
+	VMOVUPS     (SI)(R9*1), X1
+	VINSERTF128 $0x01, (AX)(R9*1), Y1, Y1
+	VMOVUPS     16(SI)(R9*1), X5
+	VINSERTF128 $0x01, 16(AX)(R9*1), Y5, Y5
+	VMOVUPS     (SI)(R9*2), X2
+	VINSERTF128 $0x01, (AX)(R9*2), Y2, Y2
+	VMOVUPS     16(SI)(R9*2), X6
+	VINSERTF128 $0x01, 16(AX)(R9*2), Y6, Y6
+	VMOVUPS     (SI)(R12*1), X3
+	VINSERTF128 $0x01, (AX)(R12*1), Y3, Y3
+	VMOVUPS     16(SI)(R12*1), X7
+	VINSERTF128 $0x01, 16(AX)(R12*1), Y7, Y7
+	VUNPCKLPS   Y1, Y0, Y8
+	VUNPCKHPS   Y1, Y0, Y9
+	VUNPCKLPS   Y3, Y2, Y10
+	VUNPCKHPS   Y3, Y2, Y11
+	VSHUFPS     $0x44, Y10, Y8, Y0
+	VSHUFPS     $0xee, Y10, Y8, Y1
+	VSHUFPS     $0x44, Y11, Y9, Y2
+	VSHUFPS     $0xee, Y11, Y9, Y3
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, (DI)(R8*1)
+	VMOVUPS     Y2, (DI)(R8*2)
+	VMOVUPS     Y3, (DI)(R13*1)
+	VUNPCKLPS   Y5, Y4, Y12
+	VUNPCKHPS   Y5, Y4, Y13
+	VUNPCKLPS   Y7, Y6, Y14
+	VUNPCKHPS   Y7, Y6, Y15
+	VSHUFPS     $0x44, Y14, Y12, Y4
+	VSHUFPS     $0xee, Y14, Y12, Y5
+	VSHUFPS     $0x44, Y15, Y13, Y6
+	VSHUFPS     $0xee, Y15, Y13, Y7
+	VMOVUPS     Y4, (BX)
+	VMOVUPS     Y5, (BX)(R8*1)
+	VMOVUPS     Y6, (BX)(R8*2)
+	VMOVUPS     Y7, (BX)(R13*1)
+	ADDQ        R11, SI
+	ADDQ        R10, DI
+	DECQ        CX
+	JNZ         turnAVX2loop
+	VZEROUPPER
+	RET
+
+// func layerNormAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·layerNormAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         (AX), SI
+	MOVQ         8(AX), R8
+	MOVQ         16(AX), DI
+	MOVQ         24(AX), R9
+	MOVQ         40(AX), R10
+	VBROADCASTSS 64(AX), Y13
+	VBROADCASTSS 72(AX), Y11
+	VBROADCASTSS 76(AX), Y12
+
+layerNormAVX2pixel:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   SI, DX
+	MOVQ   32(AX), CX
+
+layerNormAVX2sum:
+	VADDPS       (DX), Y0, Y0
+	VADDPS       32(DX), Y1, Y1
+	ADDQ         R8, DX
+	DECQ         CX
+	JNZ          layerNormAVX2sum
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X15
+	VADDPS       X15, X0, X0
+	VMOVHLPS     X0, X0, X15
+	VADDPS       X15, X0, X0
+	VMOVSHDUP    X0, X15
+	VADDSS       X15, X0, X0
+	VDIVSS       X13, X0, X0
+	VBROADCASTSS X0, Y8
+	MOVQ         SI, DX
+	MOVQ         32(AX), CX
+
+layerNormAVX2squares:
+	VMOVUPS      (DX), Y6
+	VSUBPS       Y8, Y6, Y6
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y6, Y4
+	VMOVUPS      32(DX), Y7
+	VSUBPS       Y8, Y7, Y7
+	VADDPS       Y7, Y3, Y3
+	VFMADD231PS  Y7, Y7, Y5
+	ADDQ         R8, DX
+	DECQ         CX
+	JNZ          layerNormAVX2squares
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X15
+	VADDPS       X15, X2, X2
+	VMOVHLPS     X2, X2, X15
+	VADDPS       X15, X2, X2
+	VMOVSHDUP    X2, X15
+	VADDSS       X15, X2, X2
+	VDIVSS       X13, X2, X2
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X15
+	VADDPS       X15, X4, X4
+	VMOVHLPS     X4, X4, X15
+	VADDPS       X15, X4, X4
+	VMOVSHDUP    X4, X15
+	VADDSS       X15, X4, X4
+	VDIVSS       X13, X4, X4
+	VBROADCASTSS X2, Y9
+	VFNMADD231SS X2, X2, X4
+	VXORPS       X15, X15, X15
+	VMAXSS       X4, X15, X4
+	VADDSS       68(AX), X4, X4
+	VSQRTSS      X4, X4, X4
+	VBROADCASTSS X4, Y10
+	MOVQ         48(AX), R11
+	MOVQ         56(AX), R12
+	MOVQ         DI, BX
+	MOVQ         SI, DX
+	MOVQ         32(AX), CX
+
+layerNormAVX2write:
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y8, Y6, Y6
+	VSUBPS      Y9, Y6, Y6
+	VDIVPS      Y10, Y6, Y6
+	VMOVUPS     (R11), Y0
+	VFMADD213PS (R12), Y6, Y0
+	VMAXPS      Y11, Y0, Y0
+	VMINPS      Y12, Y0, Y0
+	VMOVUPS     Y0, (BX)
+	VMOVUPS     32(DX), Y7
+	VSUBPS      Y8, Y7, Y7
+	VSUBPS      Y9, Y7, Y7
+	VDIVPS      Y10, Y7, Y7
+	VMOVUPS     32(R11), Y1
+	VFMADD213PS 32(R12), Y7, Y1
+	VMAXPS      Y11, Y1, Y1
+	VMINPS      Y12, Y1, Y1
+	VMOVUPS     Y1, 32(BX)
+	ADDQ        R8, DX
+	ADDQ        $0x40, R11
+	ADDQ        $0x40, R12
+	ADDQ        R9, BX
+	DECQ        CX
+	JNZ         layerNormAVX2write
+	ADDQ        $0x40, SI
+	ADDQ        $0x40, DI
+	DECQ        R10
+	JNZ         layerNormAVX2pixel
+	VZEROUPPER
+	RET

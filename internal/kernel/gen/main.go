@@ -43,6 +43,8 @@ var parts = map[string]func(){
 			moments(v)
 			copyRows(v)
 		}
+		turn(avx2) // AVX-512 takes them too
+		layerNorm(avx2)
 	},
 	"acts":     acts,
 	"search":   func() { atMost(avx2); rows8(avx2); asked(avx2); sqDists(avx2); expMinus(avx2) }, // AVX-512 takes them too
