@@ -11,7 +11,7 @@ import (
 var layers = [][]string{
 	{"cmd/blemish"},
 	{"report"},
-	{""},
+	{"", "detect/reconstruct/reconstructtest"},
 	{"detect/patchcore", "detect/padim", "detect/autoencoder", "detect/vae", "detect/features", "detect/classifier", "detect/detecttest"},
 	{"backbone", "detect/embed", "detect/reconstruct"},
 	{"backbone/weights", "detect"},

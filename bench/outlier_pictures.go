@@ -41,7 +41,7 @@ func pictureAUROC(dirs []string, seeds int) error {
 			case "autoencoder": // pictures have their own
 				continue
 			case "svdd":
-				options = []string{`{"lr":0.001}`, `{"lr":0.0001}`, `{"lr":0.001,"pretrain_epochs":50}`}
+				options = []string{`{}`, `{"lr":0.001}`}
 			}
 			for _, o := range options {
 				mean, least, most, err := p.auroc(m, o, seeds)

@@ -161,13 +161,41 @@ func TestSharesOfHopelessComponentsNeverMatter(t *testing.T) {
 		want := mix.likelihood(row, 0, mix.scratch())
 		all := 0.0
 		for k := range 3 {
-			all += math.Exp(mix.logProbability(row, k, math.Inf(-1), make([]float64, 3)))
+			all += math.Exp(mix.logProbability(row, k, math.Inf(-1), mix.scratch()))
 			if got := mix.likelihood(row, k, mix.scratch()); got != want {
 				t.Errorf("row %d: %v beginning with component %d, %v with 0", i, got, k, want)
 			}
 		}
 		if math.Abs(math.Log(all)-want) > 1e-12 {
 			t.Errorf("row %d: %v, all components give %v", i, want, math.Log(all))
+		}
+	}
+}
+
+func TestWhatAScoreBeginsWithChangesNothing(t *testing.T) {
+	x := gaussians(2, 400, 18)
+	for i := range x.Rows {
+		for j := range 18 {
+			x.Row(i)[j] += float64(i%4) * math.Sin(float64(i%4*18+j))
+		}
+	}
+	for _, kind := range []string{"full", "tied", "diag", "spherical"} {
+		c := DefaultGMM()
+		c.NComponents, c.CovarianceType = Number(4), kind
+		m, err := c.Fit(context.Background(), x, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mix := m.(*GMM).mix
+		for i := range x.Rows {
+			begun, r := mix.scratch(), mix.scratch()
+			got := mix.likelihood(x.Row(i), mix.begin(x.Row(i), begun), begun)
+			if want := mix.likelihood(x.Row(i), 0, r); got != want || !slices.Equal(begun.share, r.share) {
+				t.Fatalf("%s, row %d: %v, shares %v; want %v, %v", kind, i, got, begun.share, want, r.share)
+			}
+			if wantBegun := kind == "full" || kind == "tied"; (len(begun.begun) == 4) != wantBegun {
+				t.Fatalf("%s: begun is %v", kind, begun.begun)
+			}
 		}
 	}
 }
@@ -187,5 +215,25 @@ func BenchmarkGMM8Full50000x32(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(m.(*GMM).Iterations), "iterations")
+	}
+}
+
+func BenchmarkGMMScore50000x32(b *testing.B) {
+	x, centres := gaussians(1, 50000, 32), gaussians(9, 8, 32)
+	for i := range x.Rows {
+		for j, v := range centres.Row(i % 8) {
+			x.Row(i)[j] += 2 * v
+		}
+	}
+	c := DefaultGMM()
+	c.NComponents, c.MaxIter = Number(8), 5
+	m, err := c.Fit(context.Background(), x, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := m.Score(context.Background(), x); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -227,7 +227,7 @@ func (m *GMM) score(ctx context.Context, x Matrix, workers int) ([]float64, erro
 		scratch := m.mix.scratch()
 		for i := first; i < last; i++ {
 			row := x.Row(i)
-			scores[i] = -m.mix.likelihood(row, m.mix.guess(row, scratch), scratch)
+			scores[i] = -m.mix.likelihood(row, m.mix.begin(row, scratch), scratch)
 		}
 	})
 	return representable(scores, err)

@@ -95,6 +95,7 @@ type responsibility struct {
 	share []float64 // (k): of each component in the row, 1 in all
 	best  int       // the greatest
 	z     []float64 // (d)
+	begun []float64 // (k): each component's squared distance by its first begunPanels, where begin found it; else empty
 }
 
 func (m *mixture) scratch() *responsibility {
@@ -104,11 +105,11 @@ func (m *mixture) scratch() *responsibility {
 // likelihood returns the row's log-likelihood and fills in shares. It looks at component first before the others, and gives these up as soon as
 // they are sure to be left out; no result depends on which is first.
 func (m *mixture) likelihood(row []float64, first int, r *responsibility) float64 {
-	greatest := m.logProbability(row, first, math.Inf(-1), r.z)
+	greatest := m.logProbability(row, first, math.Inf(-1), r)
 	r.share[first] = greatest
 	for k := range m.k {
 		if k != first {
-			r.share[k] = m.logProbability(row, k, greatest+leastShare, r.z)
+			r.share[k] = m.logProbability(row, k, greatest+leastShare, r)
 			greatest = max(greatest, r.share[k])
 		}
 	}
@@ -130,18 +131,27 @@ func (m *mixture) likelihood(row []float64, first int, r *responsibility) float6
 	return greatest + math.Log(sum)
 }
 
-// guess is the component that the row's first 8 values make likeliest. A factor's first rows say how likely these are, whatever follows.
-func (m *mixture) guess(row []float64, r *responsibility) int {
-	if m.four == nil || m.k == 1 || m.d <= 8 {
+// begunPanels are those of the row's first values, four times as many.
+const begunPanels = 2
+
+// begin returns the component that the row's first values make likeliest, and keeps what it found for likelihood. A factor's first rows say how
+// likely these values are, whatever follows.
+func (m *mixture) begin(row []float64, r *responsibility) int {
+	if r.begun = r.begun[:0]; m.four == nil || m.k == 1 || m.d <= 4*begunPanels {
 		return 0
 	}
 	best, greatest := 0, math.Inf(-1)
 	for k := range m.k {
-		mean, panels := m.means.Row(k), m.panels(k)
-		for j := range 8 {
+		mean := m.means.Row(k)
+		for j := range 4 * begunPanels {
 			r.z[j] = row[j] - mean[j]
 		}
-		if v := m.offsets[k] - panels[0].square(r.z)/2 - panels[1].square(r.z)/2; v > greatest {
+		square := 0.0
+		for _, p := range m.panels(k)[:begunPanels] {
+			square += p.square(r.z)
+		}
+		r.begun = append(r.begun, square)
+		if v := m.offsets[k] - square/2; v > greatest {
 			best, greatest = k, v
 		}
 	}
@@ -170,25 +180,30 @@ func (p panel) square(z []float64) float64 {
 }
 
 // logProbability is of the row and component k together, or -Inf once it is below least.
-func (m *mixture) logProbability(row []float64, k int, least float64, z []float64) float64 {
+func (m *mixture) logProbability(row []float64, k int, least float64, r *responsibility) float64 {
 	mean := m.means.Row(k)[:len(row)]
 	offset := m.offsets[k]
 	most := 2 * (offset - least) // of the squared distance
+	square := 0.0
 	if m.four == nil {
-		square := 0.0
 		for j, f := range m.factor(k)[:len(row)] {
 			y := f * (row[j] - mean[j])
 			square += y * y
 		}
 		return offset - square/2
 	}
-	square := 0.0
-	done := 0
-	for _, p := range m.panels(k) {
-		for ; done < len(p); done++ {
-			z[done] = row[done] - mean[done]
+	panels := m.panels(k)
+	if len(r.begun) > 0 {
+		if square, panels = r.begun[k], panels[begunPanels:]; square > most {
+			return math.Inf(-1)
 		}
-		if square += p.square(z); square > most {
+	}
+	done := 0
+	for _, p := range panels {
+		for ; done < len(p); done++ {
+			r.z[done] = row[done] - mean[done]
+		}
+		if square += p.square(r.z); square > most {
 			return math.Inf(-1)
 		}
 	}

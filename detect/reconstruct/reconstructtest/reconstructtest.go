@@ -1,20 +1,19 @@
-package vae
+// Package reconstructtest holds methods that learn to give pictures back to PyTorch's losses.
+package reconstructtest
 
 import (
 	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"os"
 	"testing"
 
-	"github.com/blemish/blemish/autograd"
 	"github.com/blemish/blemish/detect/detecttest"
 	"github.com/blemish/blemish/detect/reconstruct"
 	"github.com/blemish/blemish/nn"
 	"github.com/blemish/blemish/tensor"
 )
 
-// batches are those of ../reconstruct/testdata/gen/losses.py: numbers of pictures.
+// batches are those of ../testdata/gen/losses.py: numbers of pictures.
 var batches = [][2]int{{3, 0}, {5, 1}, {2, 4}, {1, 2}, {0, 5}, {4, 3}, {5, 4}, {3, 2}, {1, 0}, {0, 1}, {2, 3}, {4, 5}}
 
 const side = 16
@@ -27,25 +26,9 @@ func given(n int) *tensor.Tensor {
 	return p
 }
 
-// noisy is a network whose noise is the script's.
-type noisy struct {
-	network
-	step uint32
-}
-
-func (n *noisy) Learn(t *autograd.Tape, x *autograd.Var) (back, penalty *autograd.Var) {
-	code := n.encoder.Forward(t, x)
-	shape := code.Shape()
-	noise := tensor.New(shape[0], n.latent, shape[2], shape[3])
-	for i := range noise.Data {
-		noise.Data[i] = float32(detecttest.Noise(1000+n.step, i) * 1.7)
-	}
-	n.step++
-	return n.learn(t, x, code, noise)
-}
-
-// TestLearnsAsPyTorch starts from the same weights, takes the same batches and noise, and must have the same losses.
-func TestLearnsAsPyTorch(t *testing.T) {
+// LearnsAsPyTorch starts each run of testdata/losses.json from the same weights, takes the same batches, and must have the same losses. build makes
+// the network of settings.
+func LearnsAsPyTorch(t *testing.T, build func(reconstruct.Settings) reconstruct.Network) {
 	raw, err := os.ReadFile("testdata/losses.json")
 	if err != nil {
 		t.Fatal(err)
@@ -64,15 +47,15 @@ func TestLearnsAsPyTorch(t *testing.T) {
 		pictures = append(pictures, given(n))
 	}
 	for _, run := range runs {
-		c := DefaultConfig()
-		c.Base, c.Depth, c.Latent, c.Tile, c.LR, c.Loss, c.Optimizer, c.Beta = 4, 2, 3, side, 0.01, run.Loss, run.Optimizer, 2
-		net := &noisy{network: c.Build(rand.New(rand.NewPCG(1, 1))).(network)}
+		s := reconstruct.DefaultSettings()
+		s.Base, s.Depth, s.Latent, s.Tile, s.LR, s.Loss, s.Optimizer = 4, 2, 3, side, 0.01, run.Loss, run.Optimizer
+		net := build(s)
 		for k, p := range net.Params() {
 			for i := range p.Value.Data {
 				p.Value.Data[i] = float32(detecttest.Noise(uint32(100+k), i) * 0.25)
 			}
 		}
-		learner, err := reconstruct.NewLearner(c.Settings, net, pictures, nil, 1)
+		learner, err := reconstruct.NewLearner(s, net, pictures, nil, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
