@@ -53,7 +53,8 @@ func readNPY(r io.Reader, size int64, o Options) (*Table, error) {
 		return nil, damaged("its header is %q", raw)
 	}
 	if descr == nil {
-		return nil, &fault.UnsupportedError{What: fmt.Sprintf(".npy array of %q", raw), Hint: "numbers are: convert it with .astype('float64')"}
+		kind, _, _ := strings.Cut(string(raw), ", 'fortran_order'")
+		return nil, &fault.UnsupportedError{What: ".npy array of " + strings.TrimPrefix(kind, "{'descr': "), Hint: "numbers are: convert it with .astype('float64')"}
 	}
 	var dims []int
 	for part := range strings.SplitSeq(string(shape[1]), ",") {

@@ -28,7 +28,7 @@ func readParquet(r io.ReaderAt, size int64, o Options) (t *Table, err error) {
 	var names []string
 	for _, c := range columns {
 		if !c.Leaf() || c.Repeated() {
-			return nil, &fault.UnsupportedError{What: fmt.Sprintf("Parquet column %q, which is nested", c.Name()), Hint: "write one number a cell"}
+			return nil, &fault.UnsupportedError{What: fmt.Sprintf("nested Parquet column %q", c.Name()), Hint: "write one number a cell"}
 		}
 		names = append(names, c.Name())
 	}
@@ -46,6 +46,9 @@ func readParquet(r io.ReaderAt, size int64, o Options) (t *Table, err error) {
 		if kind := dated(c); kind != "" && b.roles[i] == feature {
 			return nil, &fault.UnsupportedError{What: fmt.Sprintf("Parquet column %q of type %s", c.Name(), kind), Hint: "leave it out (--drop), take it as --label or --id, or write plain numbers"}
 		}
+	}
+	if f.NumRows() == 0 {
+		return b.finish()
 	}
 	buffer := make([]parquet.Row, 256)
 	for _, group := range f.RowGroups() {

@@ -3,6 +3,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -292,13 +293,24 @@ func (b *builder) words(column int, s string) {
 	case feature:
 		if !b.text[column] { // once a column
 			b.text[column] = true
-			if len(s) > 40 {
-				s = s[:40] + "…"
-			}
-			b.problem(b.cell(column, fmt.Sprintf("%q is no number: leave the column out (--drop), or take it as --label or --id", s)))
+			b.problem(b.cell(column, noNumber(s, len(b.roles))))
 		}
 		b.t.Data = append(b.t.Data, 0)
 	}
+}
+
+// noNumber says what may be done about a text.
+func noNumber(s string, columns int) string {
+	advice := "leave the column out (--drop), or take it as --label or --id"
+	if k, _ := parse(strings.ReplaceAll(s, ",", "")); k == number && strings.Contains(s, ",") {
+		advice = "write it with a point for decimals, and no other separators"
+	} else if parts := strings.Fields(s); columns == 1 && len(parts) > 1 && !slices.ContainsFunc(parts, func(p string) bool { k, _ := parse(p); return k != number }) {
+		advice = "separate columns by commas, semicolons or tabs"
+	}
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return fmt.Sprintf("%q is no number: %s", s, advice)
 }
 
 // missing adds a cell without a value.
@@ -355,7 +367,13 @@ func (b *builder) finish() (*Table, error) {
 		return nil, fmt.Errorf("the table cannot be judged as it is:\n  %s", strings.Join(lines, "\n  "))
 	}
 	if b.t.Rows == 0 {
-		return nil, fmt.Errorf("no rows: %d were left out for missing values", len(b.t.Skipped))
+		switch {
+		case len(b.t.Skipped) > 0:
+			return nil, fmt.Errorf("no rows: %d were left out for missing values", len(b.t.Skipped))
+		case b.t.HasHeader:
+			return nil, errors.New("no rows: it names columns, and nothing follows")
+		}
+		return nil, errors.New("no rows")
 	}
 	return b.t, nil
 }

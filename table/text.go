@@ -41,6 +41,9 @@ func readText(r io.Reader, delimiter rune, o Options) (*Table, error) {
 	c := csv.NewReader(in)
 	c.Comma, c.FieldsPerRecord, c.TrimLeadingSpace = delimiter, -1, delimiter != '\t'
 	first, err := record(c)
+	if err == io.EOF {
+		return nil, &fault.FormatError{Format: "CSV", Reason: "all its lines are empty"}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +58,10 @@ func readText(r io.Reader, delimiter rune, o Options) (*Table, error) {
 	}
 	var names []string
 	if header {
-		for _, s := range first {
+		for i, s := range first {
+			if !utf8.ValidString(s) {
+				return nil, &fault.FormatError{Format: "CSV", Reason: fmt.Sprintf("line %d, column %d: the name is not UTF-8", line, i+1)}
+			}
 			names = append(names, strings.TrimSpace(s))
 		}
 	}

@@ -25,3 +25,5 @@ for codec in ("none", "snappy", "zstd", "gzip"):
 pq.write_table(pa.table({"a": pa.array([1.0, None, 3.0]), "b": pa.array([True, False, None])}), out / "null.parquet")
 pq.write_table(pa.table({"a": pa.array([1.0, 2.0]), "when": pa.array([1, 2], pa.timestamp("ms"))}), out / "dated.parquet")
 pq.write_table(pa.table({"a": pa.array([[1.0], [2.0, 3.0]])}), out / "nested.parquet")
+np.save(out / "empty.npy", np.zeros((0, 3)))
+pq.write_table(pa.table({"a": pa.array([], pa.float64())}), out / "empty.parquet")
