@@ -52,8 +52,12 @@ type ClassifierConfig struct {
 	LogEvery   int // batches between lines of their losses; 0 for none
 }
 
-// ClassifierSize is the length of a picture's shorter side in DefaultPreset.
-const ClassifierSize = 320
+// Lengths of a picture's shorter side in DefaultPreset: of linear heads, which read it at 4/7 of that, too, and where a backbone or a vgg head
+// learns.
+const (
+	ClassifierSize = 448
+	FineTuningSize = 320
+)
 
 // DefaultProbability of a defect above which a picture is called anomalous: the more probable verdict.
 const DefaultProbability = 0.5
@@ -79,7 +83,9 @@ func (c ClassifierConfig) resolve() (p classifierPlan, err error) {
 	name := or(c.Backbone, DefaultBackbone)
 	switch c.Preset {
 	case "", DefaultPreset:
-		p.method = classifier.DefaultConfig()
+		if p.method, err = c.defaults(); err != nil {
+			return p, err
+		}
 	case ChapterPreset:
 		p.method = classifier.Chapter()
 		name = or(c.Backbone, "vgg16")
@@ -118,7 +124,7 @@ func (c ClassifierConfig) resolve() (p classifierPlan, err error) {
 		p.taps = c.Layers
 	}
 	p.preprocess = DefaultPreprocess(p.spec)
-	p.preprocess.Size = ClassifierSize
+	p.preprocess.Size = c.Size()
 	if c.Preset == ChapterPreset {
 		p.preprocess.Resize, p.preprocess.Height, p.preprocess.Width = transform.Exact, 70, 70
 		p.preprocess.CropHeight, p.preprocess.CropWidth = 64, 64
@@ -133,6 +139,44 @@ func (c ClassifierConfig) resolve() (p classifierPlan, err error) {
 		return p, &fault.ConfigError{Field: "threshold", Value: c.Threshold, Reason: "want a probability, more than 0 and less than 1"}
 	}
 	return p, CalibrationConfig{FalseAlarmRate: c.PixelFalse}.Validate()
+}
+
+// chosen are the options that others' defaults depend on.
+type chosen struct {
+	Head      classifier.Head `json:"head"`
+	TrainFrom string          `json:"train_from"`
+}
+
+func (c ClassifierConfig) chosen() (chosen, error) {
+	var o chosen
+	if len(c.Options) == 0 {
+		return o, nil
+	}
+	if err := json.Unmarshal(c.Options, &o); err != nil {
+		return o, fmt.Errorf("method configuration: %w", err)
+	}
+	return o, nil
+}
+
+// defaults are DefaultPreset's settings for what is to learn.
+func (c ClassifierConfig) defaults() (classifier.Config, error) {
+	o, err := c.chosen()
+	method := classifier.DefaultConfig()
+	if o.TrainFrom != "" {
+		method = classifier.FineTuning(o.TrainFrom)
+	}
+	if o.Head == classifier.VGG {
+		method.Scales = nil
+	}
+	return method, err
+}
+
+// Size is the shorter side of DefaultPreset's pictures.
+func (c ClassifierConfig) Size() int {
+	if o, err := c.chosen(); err == nil && (o.TrainFrom != "" || o.Head == classifier.VGG) {
+		return FineTuningSize
+	}
+	return ClassifierSize
 }
 
 // TrainClassifier learns to tell good pictures from defective ones, or from each of several kinds of defect. The model's threshold is a

@@ -27,6 +27,7 @@ type Explainer struct {
 	rest    nn.Module        // from the layer to the logits
 	ask     explain.Question
 	how     []explain.Method
+	scales  []float64 // further sizes at which the picture is read: the maps are the means over all
 }
 
 // Explainer prepares maps at a layer of the backbone, frozen or learned, that everything passes through. It must not be used by several
@@ -49,7 +50,7 @@ func (m *Model) Explainer(layer string, how ...explain.Method) (*Explainer, erro
 	if err != nil {
 		return nil, err
 	}
-	e := &Explainer{model: m, ask: d.Ask(), how: how}
+	e := &Explainer{model: m, ask: d.Ask(), how: how, scales: d.Fitted().Scales}
 	learned, from, err := m.learned(d, spec.Graph(), layer)
 	if err != nil {
 		return nil, err
@@ -162,19 +163,56 @@ func part(g *infer.Graph, from, to string, lookup func(string) (*tensor.Tensor, 
 	return m, nil
 }
 
-// Explain returns the maps (H,W) of a picture at its own size, one a method, all from one pass through the network.
+// Explain returns the maps (H,W) of a picture at its own size, one a method, all from one pass through the network for each size at which the
+// model reads pictures.
 func (e *Explainer) Explain(ctx context.Context, picture *imageio.Picture, opts *Options) ([]*tensor.Tensor, error) {
 	x, geometry, err := e.model.info.Preprocess.Apply(picture)
 	if err != nil {
 		return nil, err
 	}
-	features, err := e.features(ctx, x.Reshape(append([]int{1}, x.Shape...)...), opts.workers())
+	own := 0
+	maps, err := e.explain(ctx, x, x.Shape, &own, opts.workers())
 	if err != nil {
 		return nil, fmt.Errorf("explaining: %w", err)
 	}
-	_, gradients, err := explain.Gradients(ctx, e.rest, features, e.ask, opts.workers())
+	for _, s := range e.scales {
+		more, err := e.explain(ctx, classifier.Resize(x, s), x.Shape, &own, opts.workers())
+		if err != nil {
+			return nil, fmt.Errorf("explaining: %w", err)
+		}
+		for i, m := range more {
+			for k, v := range m.Data {
+				maps[i].Data[k] += v
+			}
+		}
+	}
+	for i, m := range maps {
+		for k := range m.Data {
+			m.Data[k] /= float32(1 + len(e.scales))
+		}
+		maps[i] = geometry.MapBack(m)
+	}
+	return maps, nil
+}
+
+// explain makes the maps of a picture (3,h,w), brought to the size of shape (3,H,W). positions are how many the layer has at the picture's own
+// size, which comes first: 0 until then.
+func (e *Explainer) explain(ctx context.Context, x *tensor.Tensor, shape []int, positions *int, workers int) ([]*tensor.Tensor, error) {
+	features, err := e.features(ctx, x.Reshape(append([]int{1}, x.Shape...)...), workers)
 	if err != nil {
-		return nil, fmt.Errorf("explaining: %w", err)
+		return nil, err
+	}
+	_, gradients, err := explain.Gradients(ctx, e.rest, features, e.ask, workers)
+	if err != nil {
+		return nil, err
+	}
+	n := features.Shape[2] * features.Shape[3]
+	if *positions == 0 {
+		*positions = n
+	}
+	share := float32(n) / float32(*positions) // averages over fewer have larger gradients, but those of all sizes are to count alike
+	for i := range gradients.Data {
+		gradients.Data[i] *= share
 	}
 	var maps []*tensor.Tensor
 	for _, how := range e.how {
@@ -182,7 +220,7 @@ func (e *Explainer) Explain(ctx context.Context, picture *imageio.Picture, opts 
 		if err != nil {
 			return nil, err
 		}
-		maps = append(maps, geometry.MapBack(explain.Upsample(m, x.Shape[1], x.Shape[2])))
+		maps = append(maps, explain.Upsample(m, shape[1], shape[2]))
 	}
 	return maps, nil
 }

@@ -66,28 +66,50 @@ func Open(path string) (*Model, error) {
 	return m, nil
 }
 
-func readModel(file *checkpoint.File) (*Model, error) {
+// ReadInfo reads what a model file says of itself, without its tensors: they may be half a gigabyte, and only Open finds out whether they are
+// whole.
+func ReadInfo(path string) (Info, error) {
+	file, err := checkpoint.Open(path)
+	if err != nil {
+		return Info{}, err
+	}
+	defer file.Close()
+	info, _, err := readInfo(file)
+	if err != nil {
+		return Info{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return info, nil
+}
+
+func readInfo(file *checkpoint.File) (info Info, method Method, err error) {
 	raw, ok := file.Metadata()[infoKey]
 	if !ok {
-		return nil, &fault.FormatError{Format: "model", Reason: "it holds tensors, but no Blemish model; train one with: blemish train DIR -o FILE"}
+		return info, method, &fault.FormatError{Format: "model", Reason: "it holds tensors, but no Blemish model; train one with: blemish train DIR -o FILE"}
 	}
-	m := &Model{}
-	if err := json.Unmarshal([]byte(raw), &m.info); err != nil {
-		return nil, &fault.FormatError{Format: "model", Reason: "its description is damaged", Err: err}
+	if err := json.Unmarshal([]byte(raw), &info); err != nil {
+		return info, method, &fault.FormatError{Format: "model", Reason: "its description is damaged", Err: err}
 	}
-	if m.info.Format != modelFormat {
-		return nil, &fault.UnsupportedError{
-			What: fmt.Sprintf("model format %d", m.info.Format),
-			Hint: fmt.Sprintf("this version reads format %d; use the version that trained it (%s), or train again", modelFormat, m.info.Provenance.Blemish),
+	if info.Format != modelFormat {
+		return info, method, &fault.UnsupportedError{
+			What: fmt.Sprintf("model format %d", info.Format),
+			Hint: fmt.Sprintf("this version reads format %d; use the version that trained it (%s), or train again", modelFormat, info.Provenance.Blemish),
 		}
 	}
-	method, err := lookupMethod(m.info.Method)
+	if method, err = lookupMethod(info.Method); err != nil {
+		return info, method, err
+	}
+	if err := info.Preprocess.Validate(); err != nil {
+		return info, method, &fault.FormatError{Format: "model", Reason: "its preprocessing", Err: err}
+	}
+	return info, method, nil
+}
+
+func readModel(file *checkpoint.File) (*Model, error) {
+	info, method, err := readInfo(file)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.info.Preprocess.Validate(); err != nil {
-		return nil, &fault.FormatError{Format: "model", Reason: "its preprocessing", Err: err}
-	}
+	m := &Model{info: info}
 	state, err := m.readTensors(file)
 	if err != nil {
 		return nil, err

@@ -33,11 +33,11 @@ func compareClassifier(args []string) error {
 	rounds := flags.Int("rounds", 3, "runs of each side, in turn")
 	threads := flags.Int("threads", 2, "of each side")
 	only := flags.String("only", "", "chapter or default alone")
-	epochs := flags.Int("epochs", 0, "instead of the preset's 5 or 60")
+	epochs := flags.Int("epochs", 0, "instead of the preset's 5 or 200")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	presets := map[string]int{"chapter": 5, "default": 60}
+	presets := map[string]int{"chapter": 5, "default": 200}
 	if _, known := presets[*only]; *rounds < 1 || *data == "" || *only != "" && !known {
 		return errors.New("want -data DIR, at least one round, and -only chapter or default")
 	}
@@ -95,7 +95,7 @@ func classifierSide(raw string) error {
 		config.Untrained = true
 		config.Options = json.RawMessage(fmt.Sprintf(`{"epochs": %d}`, j.Epochs))
 	} else {
-		config.Options = json.RawMessage(fmt.Sprintf(`{"epochs": %d, "stop_after": 0, "flips": false}`, j.Epochs))
+		config.Options = json.RawMessage(fmt.Sprintf(`{"epochs": %d}`, j.Epochs))
 	}
 	start := time.Now()
 	_, err = blemish.TrainClassifier(context.Background(), blemish.Labels{Train: files(set.Train), Valid: files(set.Valid)}, config, &blemish.Options{Workers: j.Threads})

@@ -1,7 +1,7 @@
 """One side of `go run . classifier`: a whole training of a classifier in PyTorch, as its users write it. Takes one JSON object, prints another.
 
 The chapter's preset: VGG-16, random weights, features frozen, the three linear layers learn. The default: the pooled features of an
-EfficientNet-Lite0 are computed once for four augmented views, and a linear layer learns from them.
+EfficientNet-Lite0 are computed once for four views at 448 and 256 pixels, and a linear layer learns from them.
 """
 import json
 import math
@@ -60,23 +60,27 @@ def default():
 
     net = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0).eval()
     end = [T.ToTensor(), T.Normalize([127 / 255] * 3, [128 / 255] * 3)]
-    plain = T.Compose([T.Resize(256)] + end)
-    augmented = T.Compose([T.Resize(256), T.RandomHorizontalFlip(), T.RandomVerticalFlip(), T.RandomRotation(10), T.ColorJitter(0.2, 0.2, 0.2)] + end)
+    changes = T.Compose([T.RandomHorizontalFlip(), T.RandomVerticalFlip(), T.RandomRotation(10), T.ColorJitter(0.2, 0.2, 0.2)])
+    large = T.Compose([T.Resize(448)] + end)
+    augmented = T.Compose([T.Resize(448), changes] + end)
+    smaller = lambda x: F.interpolate(x, scale_factor=4 / 7, mode="bilinear", antialias=True)
 
     def features(split, how):
+        """(2 sizes, pictures, channels)"""
         xs, ys = [], []
         with torch.no_grad():
             for x, y in DataLoader(ImageFolder(job["dir"] + "/" + split, how), 32, num_workers=job["threads"]):
-                xs.append(net(x))
+                xs.append(torch.stack([pooled(x), pooled(smaller(x))]))
                 ys.append(y)
-        return torch.cat(xs), torch.cat(ys)
+        return torch.cat(xs, 1), torch.cat(ys)
 
-    views = [features("train", plain)] + [features("train", augmented) for _ in range(3)]
-    vx, vy = features("valid", plain)
+    pooled = lambda x: net.blocks(net.bn1(net.conv_stem(x))).mean((2, 3))  # as Blemish, without the convolution before ImageNet's classes
+    views = [features("train", large)] + [features("train", augmented) for _ in range(3)]
+    vx, vy = features("valid", large)
     y = views[0][1]
-    x = torch.stack([v[0] for v in views])
+    x = torch.cat([views[0][0].mean(0, keepdim=True)] + [v[0] for v in views])
     mean, std = x.mean((0, 1)), x.std((0, 1)) + 1e-6
-    x, vx = (x - mean) / std, (vx - mean) / std
+    x, vx = (x - mean) / std, (vx.mean(0) - mean) / std
     head = nn.Sequential(nn.Dropout(0.2), nn.Linear(x.shape[2], 2))
     optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3, weight_decay=0.05)
     epochs, batch = job["epochs"], 64
@@ -87,7 +91,7 @@ def default():
     for _ in range(epochs):
         head.train()
         for chosen in torch.randperm(len(y)).split(batch):
-            loss = F.cross_entropy(head(x[torch.randint(4, (len(chosen),)), chosen]), y[chosen], label_smoothing=0.1)
+            loss = F.cross_entropy(head(x[torch.randint(len(x), (len(chosen),)), chosen]), y[chosen], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

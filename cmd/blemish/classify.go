@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,10 +28,10 @@ type classifierFlags struct {
 	logEvery                                 int
 	crop                                     string
 
-	epochs, batch, validBatch, last, warmup, patience, stopAfter, views int
-	optimizer, schedule, from, head, cam                                string
-	rate, backboneRate, momentum, decay, factor, smoothing, dropout     float64
-	dropLast, balance, temper, flips                                    bool
+	epochs, batch, validBatch, testBatch, last, warmup, patience, stopAfter, views int
+	optimizer, schedule, from, head, cam                                           string
+	rate, backboneRate, momentum, decay, factor, smoothing, dropout                float64
+	dropLast, balance, temper, flips                                               bool
 }
 
 // add defines the flags. Those that are options of the method have its names, with dashes.
@@ -51,6 +52,7 @@ func (f *classifierFlags) add(cmd *cobra.Command) {
 	fl.IntVar(&f.epochs, "epochs", 0, of+"epochs")
 	fl.IntVar(&f.batch, "batch-size", 0, of+"pictures in a training batch")
 	fl.IntVar(&f.validBatch, "valid-batch-size", 0, of+"pictures judged at once in validation")
+	fl.IntVar(&f.testBatch, "test-batch-size", 0, of+"pictures judged at once in the test (chapter: 63); it changes no figure")
 	fl.BoolVar(&f.dropLast, "drop-last", false, of+"leave a last, smaller batch out")
 	fl.StringVar(&f.optimizer, "optimizer", "", of+"sgd or adamw")
 	fl.Float64Var(&f.rate, "learning-rate", 0, of+"of the head")
@@ -68,7 +70,7 @@ func (f *classifierFlags) add(cmd *cobra.Command) {
 	fl.IntVar(&f.views, "views", 0, of+"augmented views of each picture; 0 augments anew every epoch")
 	fl.StringVar(&f.head, "head", "", of+"linear, or vgg: three linear layers")
 	fl.IntVar(&f.last, "train-last", 0, of+"how many of the vgg head's three linear layers learn")
-	fl.StringVar(&f.from, "train-from", "", of+"first layer of the backbone that learns, such as features.24, or all")
+	fl.StringVar(&f.from, "train-from", "", of+"first layer of the backbone that learns, such as features.24, or all; then 30 epochs, batches of 32 and --stop-after 5 unless given, pictures of one size (--resize exact)")
 	fl.BoolVar(&f.temper, "temper", false, of+"scale the probabilities to the validation pictures")
 	fl.BoolVar(&f.flips, "flips", false, of+"judge mirrored pictures, too, if validation says that it helps")
 	fl.StringVar(&f.cam, "map", "", of+"evidence, grad-cam, grad-cam++ or layer-cam")
@@ -82,7 +84,7 @@ var classifierOwn = []string{"preset", "backbone-weights", "checkpoint", "resume
 // options are the flags by the names of the method's options.
 func (f *classifierFlags) options() map[string]any {
 	return map[string]any{
-		"epochs": f.epochs, "batch-size": f.batch, "valid-batch-size": f.validBatch, "drop-last": f.dropLast, "optimizer": f.optimizer,
+		"epochs": f.epochs, "batch-size": f.batch, "valid-batch-size": f.validBatch, "test-batch-size": f.testBatch, "drop-last": f.dropLast, "optimizer": f.optimizer,
 		"learning-rate": f.rate, "backbone-rate": f.backboneRate, "momentum": f.momentum, "weight-decay": f.decay, "schedule": f.schedule,
 		"warmup": f.warmup, "factor": f.factor, "patience": f.patience, "stop-after": f.stopAfter, "label-smoothing": f.smoothing,
 		"dropout": f.dropout, "balance": f.balance, "views": f.views, "head": f.head, "train-last": f.last, "train-from": f.from,
@@ -169,7 +171,7 @@ func (f *trainFlags) classifierConfig(c console) (blemish.ClassifierConfig, erro
 		}
 	}
 	config.Backbone = name
-	if config.Preprocess, err = f.classifierPreprocess(name, config.Preset); err != nil {
+	if config.Preprocess, err = f.classifierPreprocess(name, config); err != nil {
 		return none, err
 	}
 	if err := config.Validate(); err != nil {
@@ -179,7 +181,7 @@ func (f *trainFlags) classifierConfig(c console) (blemish.ClassifierConfig, erro
 }
 
 // classifierPreprocess is the preset's, unless a size, a way to reach it or a crop was asked for.
-func (f *trainFlags) classifierPreprocess(name string, preset blemish.Preset) (*transform.Config, error) {
+func (f *trainFlags) classifierPreprocess(name string, config blemish.ClassifierConfig) (*transform.Config, error) {
 	changed := f.classifier.cmd.Flags().Changed
 	spec, err := backbone.Lookup(name)
 	if err != nil {
@@ -188,9 +190,9 @@ func (f *trainFlags) classifierPreprocess(name string, preset blemish.Preset) (*
 	p := blemish.DefaultPreprocess(spec)
 	mode, size, crop := f.resize, f.size, f.classifier.crop
 	if !changed("size") {
-		size = fmt.Sprint(blemish.ClassifierSize)
+		size = fmt.Sprint(config.Size())
 	}
-	if preset == blemish.ChapterPreset {
+	if config.Preset == blemish.ChapterPreset {
 		if !changed("resize") {
 			mode = string(transform.Exact)
 		}
@@ -294,7 +296,11 @@ func (f *trainFlags) runClassifier(ctx context.Context, c console, dir string) e
 	if len(classes.Test) == 0 {
 		return nil
 	}
-	evaluation, err := model.Evaluate(ctx, files(classes.Test), f.options(c, bar))
+	options := f.options(c, bar)
+	if n := fitted.TestBatch; n > 0 && (options.Workers == 0 || options.Workers > n) {
+		options.Workers = min(n, runtime.GOMAXPROCS(0))
+	}
+	evaluation, err := model.Evaluate(ctx, files(classes.Test), options)
 	if err != nil {
 		return err
 	}

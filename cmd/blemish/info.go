@@ -22,7 +22,7 @@ func newInfo(c console) *cobra.Command {
   blemish info tiles.blemish --json`,
 		Args: wantArgs(1, 1, "one model file"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			model, err := blemish.Open(args[0])
+			info, err := blemish.ReadInfo(args[0])
 			if err != nil {
 				return err
 			}
@@ -33,9 +33,9 @@ func newInfo(c console) *cobra.Command {
 			if asJSON {
 				enc := json.NewEncoder(c.out)
 				enc.SetIndent("", "  ")
-				return enc.Encode(model.Info())
+				return enc.Encode(info)
 			}
-			return writeInfo(c.out, model.Info(), stat.Size())
+			return writeInfo(c.out, info, stat.Size())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")

@@ -66,7 +66,7 @@ func planted(good []detect.Sample, kinds int) pictures {
 // small settings for pictures of 64 pixels and features of eight channels.
 func small() Config {
 	c := DefaultConfig()
-	c.Views, c.Epochs, c.LR, c.BatchSize, c.StopAfter, c.Dropout = 1, 100, 0.05, 16, 0, 0
+	c.Scales, c.Views, c.Epochs, c.LR, c.BatchSize, c.StopAfter, c.Dropout = nil, 1, 100, 0.05, 16, 0, 0
 	return c
 }
 
@@ -168,8 +168,9 @@ func TestEvidenceAddsUpToTheLogOdds(t *testing.T) {
 	}
 }
 
-func TestTemperatureMinimisesTheLoss(t *testing.T) {
-	// 8 of 10 right with log-odds of 4: calibrated are log-odds of log(8/2), hence t = 4/log 4
+func TestTemperatureMinimisesTheExpectedLoss(t *testing.T) {
+	// log-odds of 4 for the first class, to which 8 of 10 belong. The next picture like the 8 does with probability 9/10, one like the 2 with
+	// 1/4: calibrated are log-odds of log(p/(1-p)) for the mean p = (8·9/10 + 2·1/4)/10 = 0.77
 	logits, labels := tensor.New(10, 2), make([]int, 10)
 	for i := range 10 {
 		logits.Data[2*i] = 4
@@ -177,8 +178,12 @@ func TestTemperatureMinimisesTheLoss(t *testing.T) {
 			labels[i] = 1
 		}
 	}
-	if got, want := temperature(logits, labels), 4/math.Log(4); math.Abs(got-want) > 1e-6 {
+	if got, want := temperature(logits, labels), 4/math.Log(0.77/0.23); math.Abs(got-want) > 1e-6 {
 		t.Errorf("temperature %v, want %v", got, want)
+	}
+	// ten pictures of one class, all right: the next one is with probability 11/12, not certainly
+	if got, want := temperature(logits, make([]int, 10)), 4/math.Log(11); math.Abs(got-want) > 1e-6 {
+		t.Errorf("temperature of right verdicts alone %v, want %v", got, want)
 	}
 	// cross-entropy of 0.8 and 0.2
 	if got, want := loss(logits, labels, 4/math.Log(4)), -0.8*math.Log(0.8)-0.2*math.Log(0.2); math.Abs(got-want) > 1e-9 {

@@ -32,9 +32,13 @@ type Config struct {
 	TrainLast int    `json:"train_last"` // of the VGG head's three linear layers
 	Norms     Norms  `json:"norms"`      // of a backbone that learns
 
+	// Scales are further sizes, as shares of a picture's own, at which pooled features are read, too: the verdict is the mean over all sizes.
+	Scales []float64 `json:"scales,omitempty"`
+
 	Epochs     int       `json:"epochs"`
 	BatchSize  int       `json:"batch_size"`
 	ValidBatch int       `json:"valid_batch_size"` // pictures judged at once; it changes no figure
+	TestBatch  int       `json:"test_batch_size"`  // pictures of a test judged at once; 0 for as many as there are workers. It changes no figure
 	DropLast   bool      `json:"drop_last"`        // leave a last, smaller batch out
 	Optimizer  Optimizer `json:"optimizer"`
 	LR         float64   `json:"learning_rate"`
@@ -83,21 +87,33 @@ const (
 // All, as TrainFrom, trains the whole backbone.
 const All = "all"
 
-// DefaultConfig trains a linear head on pooled features of augmented views. docs/classifier.md says how its settings were chosen.
+// DefaultConfig trains a linear head on pooled features of augmented views at two sizes. docs/classifier.md says how its settings were chosen.
 func DefaultConfig() Config {
 	return Config{
-		Head: Linear, Width: 4096, TrainLast: 3, Norms: FrozenNorms,
+		Head: Linear, Width: 4096, TrainLast: 3, Norms: FrozenNorms, Scales: []float64{4. / 7},
 		Epochs: 200, BatchSize: 64, ValidBatch: 64, Optimizer: AdamW, LR: 3e-3, BackboneLR: 0.1, Momentum: 0.9, Decay: 0.05,
 		Schedule: Cosine, Warmup: 3, Factor: 0.1, Patience: 10, Smoothing: 0.1, Dropout: 0.2, Balance: true,
-		Views: 4, Augment: Augment{Mirror: true, Jitter: 0.2, Rotate: 10}, Temper: true, Flips: true, Map: explain.Evidence,
+		Views: 4, Augment: Augment{Mirror: true, Jitter: 0.2, Rotate: 10}, Temper: true, Map: explain.Evidence,
 	}
+}
+
+// FineTuning is DefaultConfig for a backbone that learns from the layer from on, or All: fewer epochs, which cost much more, and the best of
+// them kept, since a whole network learns few pictures by heart.
+func FineTuning(from string) Config {
+	c := DefaultConfig()
+	c.TrainFrom, c.Scales = from, nil
+	c.Epochs, c.Warmup, c.StopAfter, c.BatchSize = 30, 1, 5, 32
+	if from == All {
+		c.Views = 0 // features of pictures are the pictures: views of all would fill the memory
+	}
+	return c
 }
 
 // Chapter are the settings of the published VGG-16 study: random crops, cross-entropy, SGD with momentum, ReduceLROnPlateau, five epochs.
 func Chapter() Config {
 	return Config{
 		Head: VGG, Width: 4096, TrainLast: 3, Norms: FrozenNorms,
-		Epochs: 5, BatchSize: 128, ValidBatch: 206, DropLast: true, Optimizer: SGD, LR: 0.01, BackboneLR: 1, Momentum: 0.9,
+		Epochs: 5, BatchSize: 128, ValidBatch: 206, TestBatch: 63, DropLast: true, Optimizer: SGD, LR: 0.01, BackboneLR: 1, Momentum: 0.9,
 		Schedule: PlateauAccuracy, Factor: 0.1, Patience: 10, Dropout: 0.5, Map: explain.GradCAM,
 	}
 }
@@ -114,9 +130,12 @@ func (c Config) Validate() error {
 		{"width", c.Width, c.Width >= 1 && c.Width <= 1<<16, "want 1 to 65536"},
 		{"train_last", c.TrainLast, c.TrainLast >= 1 && c.TrainLast <= 3, "want 1, 2 or 3 of the head's linear layers"},
 		{"norms", c.Norms, c.Norms == FrozenNorms || c.Norms == BatchNorms, "known are frozen and batch"},
+		{"scales", c.Scales, len(c.Scales) == 0 || c.pooled() && len(c.Scales) <= 8 && !slices.ContainsFunc(c.Scales, func(s float64) bool { return !(s >= 1./16 && s <= 4) }),
+			"want up to 8 shares from 1/16 to 4, for a linear head on a frozen backbone"},
 		{"epochs", c.Epochs, c.Epochs >= 1, "want 1 or more"},
 		{"batch_size", c.BatchSize, c.BatchSize >= 1, "want 1 or more"},
 		{"valid_batch_size", c.ValidBatch, c.ValidBatch >= 1, "want 1 or more"},
+		{"test_batch_size", c.TestBatch, c.TestBatch >= 0, "want 1 or more, or 0"},
 		{"optimizer", c.Optimizer, c.Optimizer == SGD || c.Optimizer == AdamW, "known are sgd and adamw"},
 		{"learning_rate", c.LR, c.LR > 0 && c.LR < 1e3, "want more than 0, such as 0.01"},
 		{"backbone_rate", c.BackboneLR, c.BackboneLR >= 0 && c.BackboneLR < 1e3, "want 0 or more, such as 0.1"},

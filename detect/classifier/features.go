@@ -2,6 +2,7 @@ package classifier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,6 +13,9 @@ import (
 	"github.com/blemish/blemish/train"
 )
 
+// ErrSizes is returned by FitClasses: what reads whole feature maps learns from batches, and those are of one size.
+var ErrSizes = errors.New("pictures differ in size, but where layers of the backbone or a vgg head learn, all of them must have one: resize them to it (--resize exact), or let a linear head learn alone")
+
 // Source is labelled pictures. Load returns picture i as (3,H,W), normalised for the backbone, and its class: augmented by rng, or, where rng
 // is nil, as it would be judged.
 type Source interface {
@@ -21,18 +25,11 @@ type Source interface {
 
 // represent turns a batch (N,3,H,W) into what the network reads.
 func (f *fit) represent(ctx context.Context, batch *tensor.Tensor, workers int) (*tensor.Tensor, error) {
-	return represent(ctx, f.config, f.opts.Extractor, batch, workers)
-}
-
-func represent(ctx context.Context, c Config, e detect.Extractor, batch *tensor.Tensor, workers int) (*tensor.Tensor, error) {
-	maps, err := features(ctx, c, e, batch, workers)
+	r, err := represent(ctx, f.config, f.opts.Extractor, batch, workers)
 	if err != nil {
 		return nil, err
 	}
-	if c.pooled() {
-		return pool(maps), nil
-	}
-	return maps[0], nil
+	return mean(r), nil
 }
 
 // features are the extractor's maps, or the batch itself where the whole backbone learns.
@@ -87,7 +84,11 @@ func (c cached) Load(_ context.Context, i int, rng *rand.Rand) (train.Sample, er
 // prepare changes a picture before its features are computed.
 type prepare func(x *tensor.Tensor) *tensor.Tensor
 
-// cache computes the features of the first view, the picture as it would be judged, and of further augmented views.
+// judged is a number of views: the picture as it would be judged, alone.
+const judged = 0
+
+// cache computes the features of the picture as it would be judged, and what is learned from besides: further augmented views, and, where a
+// verdict is the mean over several sizes, each view at each of them.
 func (f *fit) cache(ctx context.Context, stage string, s Source, views int, change prepare) (cached, error) {
 	type entry struct {
 		views []*tensor.Tensor
@@ -96,7 +97,7 @@ func (f *fit) cache(ctx context.Context, stage string, s Source, views int, chan
 	out := cached{}
 	for e, err := range parallel.Ordered(ctx, f.opts.Workers, s.Len(), func(ctx context.Context, i int) (entry, error) {
 		var e entry
-		for v := range views {
+		for v := range max(1, views) {
 			var rng *rand.Rand
 			if v > 0 {
 				rng = rand.New(rand.NewPCG(f.opts.Seed^0x76696577, uint64(i)<<16|uint64(v)))
@@ -112,11 +113,19 @@ func (f *fit) cache(ctx context.Context, stage string, s Source, views int, chan
 			if change != nil {
 				x = change(x)
 			}
-			r, err := f.represent(ctx, x.Reshape(1, 3, x.Shape[1], x.Shape[2]), 1)
+			sizes, err := represent(ctx, f.config, f.opts.Extractor, x.Reshape(1, 3, x.Shape[1], x.Shape[2]), 1)
 			if err != nil {
 				return e, fmt.Errorf("%s: %w", s.Name(i), err)
 			}
-			e.views, e.label = append(e.views, r.Item(0)), sample.Label
+			if e.label = sample.Label; v == 0 {
+				e.views = append(e.views, mean(sizes).Item(0))
+			}
+			if views == judged || v == 0 && len(sizes) == 1 {
+				continue
+			}
+			for _, r := range sizes {
+				e.views = append(e.views, r.Item(0))
+			}
 		}
 		return e, nil
 	}) {
@@ -127,6 +136,9 @@ func (f *fit) cache(ctx context.Context, stage string, s Source, views int, chan
 			return cached{}, fmt.Errorf("%s: its class is %d, but there are %d classes", s.Name(len(out.labels)), e.label, len(f.data.Classes))
 		}
 		out.views, out.labels = append(out.views, e.views), append(out.labels, e.label)
+		if first := out.views[0][0]; views != judged && !tensor.SameShape(first, e.views[0]) {
+			return cached{}, fmt.Errorf("%w: features of %s are %v, those of %s %v", ErrSizes, s.Name(len(out.labels)-1), e.views[0].Shape, s.Name(0), first.Shape)
+		}
 		f.opts.Progress(detect.Progress{Stage: stage, Done: len(out.labels), Total: s.Len()})
 	}
 	return out, ctx.Err()

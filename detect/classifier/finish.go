@@ -40,13 +40,13 @@ func (f *fit) finish(ctx context.Context) (*Detector, error) {
 // must be worth it: at least as many right, and a twentieth off the loss.
 func (f *fit) mirrors(ctx context.Context, plain *tensor.Tensor, fitted *Fitted) error {
 	best, _ := score(plain, f.valid.labels)
-	least := loss(plain, f.valid.labels, fitted.Temperature)
+	least := expected(plain, f.valid.labels, fitted.Temperature)
 	sum := plain.Clone()
 	done := 0
 	for _, m := range []Mirrors{Sideways, AllMirrors} {
 		images := m.images()
 		for _, turn := range images[done:] {
-			features, err := f.cache(ctx, "mirrored validation features", f.data.Valid, 1, turn.of)
+			features, err := f.cache(ctx, "mirrored validation features", f.data.Valid, judged, turn.of)
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ func (f *fit) mirrors(ctx context.Context, plain *tensor.Tensor, fitted *Fitted)
 			t = temperature(mean, f.valid.labels)
 		}
 		right, _ := score(mean, f.valid.labels)
-		if l := loss(mean, f.valid.labels, t); right >= best && l < 0.95*least {
+		if l := expected(mean, f.valid.labels, t); right >= best && l < 0.95*least {
 			fitted.Mirrored, fitted.Temperature, best, least = m, t, right, l
 		}
 	}
@@ -119,9 +119,32 @@ func probabilities(logits []float32, t float64) []float64 {
 	return p
 }
 
-// temperature minimises the loss over t from 1/20 to 20 by golden sections of log t, in which it has one minimum (Guo et al., ICML 2017).
+// expected is the mean of -Σ q·log softmax(logits/t), where q is what n pictures of a class say of the next one: its own class with
+// probability (n+1)/(n+K), each of the others with 1/(n+K). With certain labels instead, few pictures that are all classified rightly would
+// make every verdict certain (Platt, 1999, section 2.2).
+func expected(logits *tensor.Tensor, labels []int, t float64) float64 {
+	k, sum := logits.Shape[1], 0.0
+	counts := make([]int, k)
+	for _, l := range labels {
+		counts[l]++
+	}
+	for i, l := range labels {
+		n := float64(counts[l])
+		for c, p := range probabilities(logits.Data[i*k:][:k], t) {
+			q := 1 / (n + float64(k))
+			if c == l {
+				q *= n + 1
+			}
+			sum -= q * math.Log(max(p, math.SmallestNonzeroFloat64))
+		}
+	}
+	return sum / float64(len(labels))
+}
+
+// temperature minimises the expected loss over t from 1/20 to 20 by golden sections of log t, in which it has one minimum (Guo et al., ICML
+// 2017).
 func temperature(logits *tensor.Tensor, labels []int) float64 {
-	at := func(u float64) float64 { return loss(logits, labels, math.Exp(u)) }
+	at := func(u float64) float64 { return expected(logits, labels, math.Exp(u)) }
 	low, high := -math.Log(20), math.Log(20)
 	golden := (math.Sqrt(5) - 1) / 2
 	a, b := high-golden*(high-low), low+golden*(high-low)

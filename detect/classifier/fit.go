@@ -2,6 +2,7 @@ package classifier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -159,7 +160,7 @@ func newFit(c Config, data Data, opts *detect.FitOptions) (*fit, error) {
 func (f *fit) prepare(ctx context.Context) error {
 	var err error
 	c := f.config
-	if f.valid, err = f.cache(ctx, "validation features", f.data.Valid, 1, nil); err != nil {
+	if f.valid, err = f.cache(ctx, "validation features", f.data.Valid, judged, nil); err != nil {
 		return err
 	}
 	source := train.Source(f.data.Train)
@@ -196,6 +197,10 @@ func (f *fit) batches(l *train.Loader, pictures bool) func(context.Context, int)
 	return func(ctx context.Context, epoch int) iter.Seq2[train.Batch, error] {
 		return func(yield func(train.Batch, error) bool) {
 			for b, err := range l.Batches(ctx, epoch) {
+				var misfit *fault.ShapeError
+				if errors.As(err, &misfit) {
+					err = fmt.Errorf("%w: %w", ErrSizes, err)
+				}
 				if err == nil {
 					b.Input, err = f.represent(ctx, b.Input, f.opts.Workers)
 				}

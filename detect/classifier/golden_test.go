@@ -232,7 +232,7 @@ func (six) Features(_ context.Context, x *tensor.Tensor, _ int) ([]*tensor.Tenso
 func TestTheDefaultTrainingIsPyTorchs(t *testing.T) {
 	c := DefaultConfig()
 	c.Epochs, c.BatchSize, c.LR, c.StopAfter, c.Views, c.Flips, c.Dropout = 30, 16, 0.05, 5, 1, false, 0.2
-	c.Smoothing, c.Decay, c.Warmup = 0.1, 0.05, 3
+	c.Scales, c.Smoothing, c.Decay, c.Warmup = nil, 0.1, 0.05, 3
 	d, err := c.FitClasses(context.Background(), Data{
 		Classes: []string{"good", "scratch", "stain"}, Clean: "good", Train: vectors{0, 60}, Valid: vectors{500, 24},
 	}, &detect.FitOptions{Extractor: six{}, Seed: 245})

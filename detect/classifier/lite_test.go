@@ -64,7 +64,7 @@ func TestTheHeadOnRealWeightsIsPyTorchs(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := DefaultConfig()
-	c.Epochs, c.BatchSize, c.Views, c.Flips = 20, 16, 2, false
+	c.Scales, c.Epochs, c.BatchSize, c.Views = nil, 20, 16, 2
 	d, err := c.FitClasses(context.Background(), Data{
 		Classes: []string{"good", "alike"}, Clean: "good", Train: alike{0, 48}, Valid: alike{500, 32},
 	}, &detect.FitOptions{Extractor: extract, Seed: 245})

@@ -24,7 +24,7 @@ func (corners) Features(_ context.Context, x *tensor.Tensor, _ int) ([]*tensor.T
 
 func TestMirrorImagesAreJudgedTogether(t *testing.T) {
 	c := DefaultConfig()
-	c.Flips = false
+	c.Scales = nil
 	n, err := newNetwork(c, corners{}.Taps(), 2, nil, stored(map[string]*tensor.Tensor{
 		"head.weight": {Shape: []int{2, 4}, Data: []float32{0, 0, 0, 0, 1, 10, 100, 1000}}, "head.bias": tensor.New(2),
 	}))

@@ -19,10 +19,10 @@ import (
 // fitted are detectors of every kind: a linear head, VGG's, and layers of a backbone that learned.
 func fitted(t testing.TB) map[string]*Detector {
 	t.Helper()
-	linear, vgg, tail := DefaultConfig(), Chapter(), DefaultConfig()
+	linear, vgg, tail := DefaultConfig(), Chapter(), FineTuning("_blocks.15")
 	linear.Epochs, linear.Warmup, linear.Views, linear.Flips = 1, 0, 1, false
 	vgg.Epochs, vgg.Width, vgg.BatchSize, vgg.ValidBatch = 1, 4, 4, 4
-	tail.Network, tail.TrainFrom, tail.Epochs, tail.Warmup, tail.Views, tail.Flips, tail.BatchSize = "efficientnet-lite0", "_blocks.15", 1, 0, 1, false, 8
+	tail.Network, tail.Epochs, tail.Warmup, tail.Views, tail.BatchSize = "efficientnet-lite0", 1, 0, 1, 8
 	out := map[string]*Detector{}
 	for name, c := range map[string]Config{"linear": linear, "vgg": vgg, "tail": tail} {
 		d, err := c.FitClasses(context.Background(), Data{Classes: []string{"good", "bad"}, Clean: "good", Train: numbers(8), Valid: numbers(4)},

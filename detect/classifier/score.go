@@ -96,15 +96,15 @@ func (d *Detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 
 // judge returns a picture's logits, and its map at its own size.
 func (d *Detector) judge(ctx context.Context, x *tensor.Tensor, workers int) ([]float32, *tensor.Tensor, error) {
-	maps, err := features(ctx, d.fitted.Config, d.extract, x, workers)
+	sizes, err := readings(ctx, d.fitted.Config, d.extract, x, workers)
 	if err != nil {
 		return nil, nil, err
 	}
 	if d.fitted.pooled() {
-		logits, m := d.linear(maps, x.Shape[2], x.Shape[3])
+		logits, m := d.linear(sizes, x.Shape[2], x.Shape[3])
 		return logits, m, nil
 	}
-	last := maps[0]
+	last := sizes[0][0]
 	if d.net.tail != nil {
 		if last, err = d.behindTail(last, workers); err != nil {
 			return nil, nil, err
@@ -131,20 +131,27 @@ func (d *Detector) behindTail(x *tensor.Tensor, workers int) (out *tensor.Tensor
 	return out, nil
 }
 
-// linear is a linear layer behind pooling. Each layer's part of the map is CAM of the log-odds' weights, and their sum is brought to the
-// log-odds by the biases.
-func (d *Detector) linear(maps []*tensor.Tensor, height, width int) ([]float32, *tensor.Tensor) {
-	logits, weights, bias := d.evidence(pool(maps).Data)
+// linear is a linear layer behind pooling, of maps at each size. Each layer's part of the map is CAM of the log-odds' weights, and their sum,
+// averaged over the sizes, is brought to the log-odds by the biases.
+func (d *Detector) linear(sizes [][]*tensor.Tensor, height, width int) ([]float32, *tensor.Tensor) {
+	var pooled []*tensor.Tensor
+	for _, maps := range sizes {
+		pooled = append(pooled, pool(maps))
+	}
+	logits, weights, bias := d.evidence(mean(pooled).Data)
 	m := tensor.New(height, width)
 	for i := range m.Data {
 		m.Data[i] = bias
 	}
-	for _, layer := range maps {
-		part := explain.Upsample(explain.CAM(layer.Item(0), weights), height, width)
-		for i, v := range part.Data {
-			m.Data[i] += v
+	for _, maps := range sizes {
+		from := 0
+		for _, layer := range maps {
+			part := explain.Upsample(explain.CAM(layer.Item(0), weights[from:]), height, width)
+			for i, v := range part.Data {
+				m.Data[i] += v / float32(len(sizes))
+			}
+			from += layer.Shape[1]
 		}
-		weights = weights[layer.Shape[1]:]
 	}
 	return logits, m
 }

@@ -36,8 +36,8 @@ func TestLayersOfTheBackboneLearn(t *testing.T) {
 	}
 	extractor := detecttest.Given{{Name: before, Channels: 192, Stride: 16}}
 	for _, how := range []explain.Method{explain.GradCAM, explain.LayerCAM} {
-		c := DefaultConfig()
-		c.Network, c.TrainFrom, c.Map = "efficientnet-lite0", "_blocks.15", how
+		c := FineTuning("_blocks.15")
+		c.Network, c.Map = "efficientnet-lite0", how
 		c.Epochs, c.Warmup, c.Views, c.Flips, c.BatchSize = 3, 0, 1, how == explain.GradCAM, 8
 		if how == explain.LayerCAM { // from scratch, with batch statistics
 			c.Norms = BatchNorms

@@ -243,7 +243,9 @@ def default():
             best, kept = epoch, head(vx).detach().double()
         if epoch - best >= stop:
             break
-    found = minimize_scalar(lambda u: F.cross_entropy(kept / math.exp(u), vy).item(), bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
+    n = torch.bincount(vy, minlength=classes).double()
+    targets = ((F.one_hot(vy, classes) * n + 1) / (n + classes)[vy][:, None])  # Platt's: see finish.go
+    found = minimize_scalar(lambda u: F.cross_entropy(kept / math.exp(u), targets).item(), bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
     return {"history": history, "best_epoch": best + 1, "temperature": math.exp(found.x)}
 
 
