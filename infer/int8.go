@@ -16,7 +16,6 @@ type int8Network struct {
 	border   int   // of every value but the picture
 	edge     int   // the picture's
 	last     []int // the last step that reads each value
-	arenas   arenas
 	plans    int8Plans
 }
 

@@ -21,25 +21,33 @@ func (n *int8Network) Run(ctx context.Context, batch *tensor.Tensor, workers int
 	}
 	out := make([]*tensor.Tensor, len(n.taps))
 	for i, t := range n.taps {
-		l := p.values[t.value]
+		l := &p.values[t.value]
 		out[i] = tensor.New([]int{count, l.C, l.H, l.W}[:t.rank]...)
 	}
 	workers = parallel.Workers(workers)
+	if count == 1 || workers == 1 {
+		for i := range count {
+			if err := n.runOne(ctx, p, batch, out, i, workers); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return out, n.runBatch(ctx, p, batch, out, workers)
+}
+
+// runBatch is apart from Run because what a closure captures is allocated.
+func (n *int8Network) runBatch(ctx context.Context, p *int8Plan, batch *tensor.Tensor, out []*tensor.Tensor, workers int) error {
+	count := batch.Shape[0]
 	within := max(1, workers/count)
 	errs := make([]error, count)
-	parallel.For(workers/within, count, func(i int) {
-		memory := n.arenas.take(p.size)
-		defer n.arenas.give(memory)
-		errs[i] = n.runOne(ctx, p, memory, batch.Item(i).Data, within, func(tap int, l *kernel.Levels) {
-			l.Store(out[tap].Item(i).Data, n.values[n.taps[tap].value].scale)
-		})
-	})
+	parallel.For(workers/within, count, func(i int) { errs[i] = n.runOne(ctx, p, batch, out, i, within) })
 	for _, err := range errs {
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // int8Plan is where each value lies in an arena, and each input of a convolution in it, for one size of pictures.
@@ -49,6 +57,47 @@ type int8Plan struct {
 	offset        []int           // in the arena, in floats
 	steps         []int8Planned
 	size          int // floats
+
+	mu   sync.Mutex
+	idle []*int8Arena // of runs that have ended
+}
+
+// int8Arena is what one caller computes in.
+type int8Arena struct {
+	values []kernel.Levels
+	steps  []kernel.Step8
+}
+
+func (p *int8Plan) take(n *int8Network) *int8Arena {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.idle) - 1; last >= 0 {
+		a := p.idle[last]
+		p.idle = p.idle[:last]
+		return a
+	}
+	a := &int8Arena{values: make([]kernel.Levels, len(p.values)), steps: make([]kernel.Step8, len(n.steps))}
+	bytes := kernel.BytesOf(kernel.Aligned(p.size))
+	for v, l := range p.values {
+		if l.C > 0 {
+			l.Data = bytes[4*p.offset[v]:][:l.Size()]
+			a.values[v] = l
+		}
+	}
+	for i, s := range n.steps {
+		step := kernel.Step8{Out: &a.values[s.out], In: &a.values[s.in], Pad: p.steps[i].pad, Quantize: p.steps[i].quantize}
+		if s.residual != absent {
+			step.Residual = &a.values[s.residual]
+		}
+		a.steps[i] = step
+	}
+	return a
+}
+
+func (p *int8Plan) give(a *int8Arena) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, a)
 }
 
 type int8Planned struct {
@@ -133,27 +182,20 @@ func (n *int8Network) mean(s int8Step, pixels int) *kernel.Quantizing {
 	return q
 }
 
-func (n *int8Network) runOne(ctx context.Context, p *int8Plan, memory []float32, picture []float32, workers int, store func(tap int, l *kernel.Levels)) error {
-	values := make([]kernel.Levels, len(p.values))
-	bytes := kernel.BytesOf(memory)
-	for v, l := range p.values {
-		if l.C > 0 {
-			l.Data = bytes[4*p.offset[v]:][:l.Size()]
-			values[v] = l
-		}
-	}
-	values[0].Load(picture, n.input.scale, n.input.limits)
-	for i, s := range n.steps {
+// runOne computes picture i of a batch.
+func (n *int8Network) runOne(ctx context.Context, p *int8Plan, batch *tensor.Tensor, out []*tensor.Tensor, i, workers int) error {
+	a := p.take(n)
+	defer p.give(a)
+	volume := len(batch.Data) / batch.Shape[0]
+	a.values[0].Load(batch.Data[i*volume:][:volume], n.input.scale, n.input.limits)
+	for j := range n.steps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		step := kernel.Step8{Out: &values[s.out], In: &values[s.in], Pad: p.steps[i].pad, Quantize: p.steps[i].quantize}
-		if s.residual != absent {
-			step.Residual = &values[s.residual]
-		}
+		s, step := &n.steps[j], &a.steps[j]
 		switch s.kind {
 		case int8Conv:
-			s.conv.Run(workers, step, p.steps[i].offsets)
+			s.conv.Run(workers, step, p.steps[j].offsets)
 		case int8Pool:
 			kernel.MaxPool8(workers, kernel.TapSpec{Channels: step.In.C, Kernel: s.size, Stride: s.stride, Dilation: s.gap}, step)
 		case int8Mean:
@@ -162,8 +204,9 @@ func (n *int8Network) runOne(ctx context.Context, p *int8Plan, memory []float32,
 			kernel.Requantize8(workers, step)
 		}
 	}
-	for i, t := range n.taps {
-		store(i, &values[t.value])
+	for t, tap := range n.taps {
+		volume := len(out[t].Data) / batch.Shape[0]
+		a.values[tap.value].Store(out[t].Data[i*volume:][:volume], n.values[tap.value].scale)
 	}
 	return nil
 }

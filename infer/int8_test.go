@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/blemish/blemish/checkpoint"
+	"github.com/blemish/blemish/internal/race"
 	"github.com/blemish/blemish/tensor"
 )
 
@@ -247,6 +248,28 @@ func TestInt8RefusesPicturesItCannotTake(t *testing.T) {
 	cancel()
 	if _, err := network.Run(cancelled, picture(1, 3, 30, 37), 1); err != context.Canceled {
 		t.Errorf("after cancellation: %v", err)
+	}
+}
+
+// After the first run only the results are allocated, and what holds them: for one tap three pieces (shape, values, tensor) and the list.
+func TestInt8RunsAllocateResultsAlone(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector allocates")
+	}
+	network, err := Import(readNetwork(t, filepath.Join("testdata", "onnx", "int8_u8_channels.onnx")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := picture(1, 3, 30, 37)
+	for _, workers := range []int{1, 2} {
+		allocations := testing.AllocsPerRun(20, func() {
+			if _, err := network.Run(context.Background(), x, workers); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if allocations > 5 {
+			t.Errorf("%d workers: %v allocations a run, want at most 5", workers, allocations)
+		}
 	}
 }
 

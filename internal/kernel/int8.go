@@ -305,19 +305,37 @@ func (c *Conv8) Offsets(in *Levels) Offsets8 {
 	return out
 }
 
-// Step8 says how to run a layer on one picture of levels.
+// Step8 says how to run a layer on one picture of levels. Running one again allocates nothing.
 type Step8 struct {
 	Out, In  *Levels
 	Pad      [2]int      // rows of Zero above and columns to the left; those below and to the right follow from Out's size
 	Residual *Levels     // added as Quantize says; nil for none; of Out's shape
 	Quantize *Quantizing // from sums to levels
+
+	work func(s *Step8, item int)
+	loop func(worker, item int) // calls work
+	conv *Conv8
+	at   Offsets8
+	rows int // of a convolution's item
+	taps TapSpec
+}
+
+// each does work for every item.
+func (s *Step8) each(workers, items int, work func(s *Step8, item int)) {
+	if s.loop == nil {
+		s.loop = func(_, item int) { s.work(s, item) }
+	}
+	s.work = work
+	parallel.ForWorker(workers, items, s.loop)
 }
 
 // scratch8 is what a goroutine computes a row in.
 type scratch8 struct {
-	sums  []int32
-	tile  tile8Args
-	level levelArgs
+	sums    []int32
+	tile    tile8Args
+	level   levelArgs
+	pool    pool8Args
+	offsets []int64
 }
 
 var scratches8 = sync.Pool{New: func() any { return new(scratch8) }}
@@ -332,26 +350,29 @@ func takeScratch8(n int) *scratch8 {
 }
 
 // Run computes s.Out. The input's border must be at least as wide as the padding on every side.
-func (c *Conv8) Run(workers int, s Step8, offsets Offsets8) {
-	out := s.Out
-	rows := out.H // rows a task
+func (c *Conv8) Run(workers int, s *Step8, offsets Offsets8) {
+	s.conv, s.at, s.rows = c, offsets, s.Out.H
 	if workers > 1 {
-		for len(c.blocks)*((out.H+rows-1)/rows) < 4*workers && rows > 1 {
-			rows = (rows + 1) / 2
+		for len(c.blocks)*s.chunks() < 4*workers && s.rows > 1 {
+			s.rows = (s.rows + 1) / 2
 		}
 	}
-	chunks := (out.H + rows - 1) / rows
-	for b := range out.Blocks() {
-		out.frame(b)
+	for b := range s.Out.Blocks() {
+		s.Out.frame(b)
 	}
-	parallel.For(workers, len(c.blocks)*chunks, func(i int) {
-		scratch := takeScratch8(out.W)
-		defer scratches8.Put(scratch)
-		block, chunk := i/chunks, i%chunks
-		for y := chunk * rows; y < min(out.H, (chunk+1)*rows); y++ {
-			c.row(&s, offsets[block], block, y, scratch)
-		}
-	})
+	s.each(workers, len(c.blocks)*s.chunks(), (*Step8).convolve)
+}
+
+// chunks are the items of each block of outputs.
+func (s *Step8) chunks() int { return (s.Out.H + s.rows - 1) / s.rows }
+
+func (s *Step8) convolve(item int) {
+	scratch := takeScratch8(s.Out.W)
+	defer scratches8.Put(scratch)
+	block, chunk := item/s.chunks(), item%s.chunks()
+	for y := chunk * s.rows; y < min(s.Out.H, (chunk+1)*s.rows); y++ {
+		s.conv.row(s, s.at[block], block, y, scratch)
+	}
 }
 
 // row computes one row of one block of outputs.
@@ -373,41 +394,49 @@ func (c *Conv8) row(s *Step8, offsets []int64, block, y int, scratch *scratch8) 
 }
 
 // MaxPool8 takes the largest level under each window; what lies outside the input does not count.
-func MaxPool8(workers int, k TapSpec, s Step8) {
-	set, in, out := use8(), s.In, s.Out
+func MaxPool8(workers int, k TapSpec, s *Step8) {
+	s.taps = k
+	s.each(workers, s.Out.Blocks(), (*Step8).largest)
+}
+
+func (s *Step8) largest(block int) {
+	in, out, k := s.In, s.Out, s.taps
+	scratch := takeScratch8(1)
+	defer scratches8.Put(scratch)
+	out.frame(block)
 	// columns whose windows lie within the input
 	x0 := min(out.W, (s.Pad[1]+k.Stride-1)/k.Stride)
 	x1 := max(x0, min(out.W, (in.W+s.Pad[1]-(k.Kernel-1)*k.Dilation-1)/k.Stride+1))
-	parallel.For(workers, out.Blocks(), func(block int) {
-		out.frame(block)
-		offsets := make([]int64, 0, k.Kernel*k.Kernel)
-		for y := range out.H {
-			top := y*k.Stride - s.Pad[0]
-			run := func(x, pixels int) {
-				offsets = offsets[:0]
-				left := x*k.Stride - s.Pad[1]
-				for ky := range k.Kernel {
-					for kx := range k.Kernel {
-						yy, xx := top+ky*k.Dilation, left+kx*k.Dilation
-						if yy >= 0 && yy < in.H && xx >= 0 && xx+(pixels-1)*k.Stride < in.W {
-							offsets = append(offsets, int64(in.at(block, yy, xx)-in.at(block, 0, 0)))
-						}
-					}
-				}
-				set.maxPool(&pool8Args{
-					in: unsafe.Pointer(&in.Data[in.at(block, 0, 0)]), offsets: &offsets[0], taps: len(offsets),
-					out: unsafe.Pointer(&out.Data[out.at(block, y, x)]), pixels: pixels, stride: k.Stride * Block,
-				})
-			}
-			for x := range x0 {
-				run(x, 1)
-			}
-			if x1 > x0 {
-				run(x0, x1-x0)
-			}
-			for x := x1; x < out.W; x++ {
-				run(x, 1)
+	for y := range out.H {
+		for x := range x0 {
+			s.largestOf(scratch, block, y, x, 1)
+		}
+		if x1 > x0 {
+			s.largestOf(scratch, block, y, x0, x1-x0)
+		}
+		for x := x1; x < out.W; x++ {
+			s.largestOf(scratch, block, y, x, 1)
+		}
+	}
+}
+
+// largestOf computes neighbouring pixels of a row, whose windows see the same parts of the input.
+func (s *Step8) largestOf(scratch *scratch8, block, y, x, pixels int) {
+	in, out, k := s.In, s.Out, s.taps
+	top, left := y*k.Stride-s.Pad[0], x*k.Stride-s.Pad[1]
+	offsets := scratch.offsets[:0]
+	for ky := range k.Kernel {
+		for kx := range k.Kernel {
+			yy, xx := top+ky*k.Dilation, left+kx*k.Dilation
+			if yy >= 0 && yy < in.H && xx >= 0 && xx+(pixels-1)*k.Stride < in.W {
+				offsets = append(offsets, int64(in.at(block, yy, xx)-in.at(block, 0, 0)))
 			}
 		}
-	})
+	}
+	scratch.offsets = offsets
+	scratch.pool = pool8Args{
+		in: unsafe.Pointer(&in.Data[in.at(block, 0, 0)]), offsets: &offsets[0], taps: len(offsets),
+		out: unsafe.Pointer(&out.Data[out.at(block, y, x)]), pixels: pixels, stride: k.Stride * Block,
+	}
+	use8().maxPool(&scratch.pool)
 }

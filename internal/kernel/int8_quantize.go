@@ -3,8 +3,6 @@ package kernel
 import (
 	"math"
 	"unsafe"
-
-	"github.com/blemish/blemish/internal/parallel"
 )
 
 // Range is the least and the greatest level, counted from the one that means 0.
@@ -103,23 +101,25 @@ func (s *Step8) quantizeRow(set *int8Set, block, y int, scratch *scratch8) {
 }
 
 // Requantize8 writes the levels of s.In, which stands for a convolution that changes nothing: its sums are levels less Zero.
-func Requantize8(workers int, s Step8) {
-	set, in, out := use8(), s.In, s.Out
-	parallel.For(workers, out.Blocks(), func(block int) {
-		scratch := takeScratch8(out.W)
-		defer scratches8.Put(scratch)
-		out.frame(block)
-		for y := range out.H {
-			for i, v := range in.Data[in.at(block, y, 0):][:out.W*Block] {
-				scratch.sums[i] = int32(v) - int32(in.Zero)
-			}
-			s.quantizeRow(set, block, y, scratch)
+func Requantize8(workers int, s *Step8) {
+	s.each(workers, s.Out.Blocks(), (*Step8).requantize)
+}
+
+func (s *Step8) requantize(block int) {
+	in, out := s.In, s.Out
+	scratch := takeScratch8(out.W)
+	defer scratches8.Put(scratch)
+	out.frame(block)
+	for y := range out.H {
+		for i, v := range in.Data[in.at(block, y, 0):][:out.W*Block] {
+			scratch.sums[i] = int32(v) - int32(in.Zero)
 		}
-	})
+		s.quantizeRow(use8(), block, y, scratch)
+	}
 }
 
 // Mean8 writes the levels of the mean over each channel of s.In: sums over all pixels, which Quantize scales.
-func Mean8(s Step8) {
+func Mean8(s *Step8) {
 	in, scratch := s.In, takeScratch8(1)
 	defer scratches8.Put(scratch)
 	for block := range s.Out.Blocks() {

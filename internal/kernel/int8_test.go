@@ -167,7 +167,7 @@ func checkConv8(t *testing.T, c conv8Case, seed uint64) {
 	}
 	q.Prepare(out.Zero, other.Zero)
 	conv := NewConv8(c.ConvSpec, Input8{Lanes: c.lanes, Zero: c.zero, Top: uint8(top)}, weight, bias)
-	conv.Run(1, s, conv.Offsets(in))
+	conv.Run(1, &s, conv.Offsets(in))
 	checkLevelGuards(t, out, memory)
 	first := slices.Clone(out.Data)
 	for oc := range c.Out {
@@ -188,7 +188,7 @@ func checkConv8(t *testing.T, c conv8Case, seed uint64) {
 		}
 	}
 	clear(out.Data[:out.Size()-levelSlack])
-	conv.Run(3, s, conv.Offsets(in))
+	conv.Run(3, &s, conv.Offsets(in))
 	if !slices.Equal(first, out.Data) {
 		t.Fatalf("%+v: three workers give other levels than one", c)
 	}
@@ -222,7 +222,7 @@ func TestQuantizingRoundsTiesToEven(t *testing.T) {
 		out := &Levels{C: 16, H: 1, W: 1, Lanes: Block, Zero: 3, Data: make([]uint8, 16+levelSlack)}
 		q := &Quantizing{Scale: slices.Repeat([]float32{0.5}, 16), Range: Range{-3, 2}}
 		q.Prepare(out.Zero, 0)
-		Requantize8(1, Step8{Out: out, In: in, Quantize: q})
+		Requantize8(1, &Step8{Out: out, In: in, Quantize: q})
 		if !slices.Equal(out.Data[:Block], want) {
 			t.Errorf("levels %v, want %v", out.Data[:Block], want)
 		}
@@ -238,7 +238,7 @@ func TestPoolsOfLevels(t *testing.T) {
 				in, _ := levels(rng, Levels{C: k.Channels, H: size[0], W: size[1], Border: 1, Lanes: Block, Zero: 200}, 100)
 				oh, ow := (size[0]+2*pad-(k.Kernel-1)*k.Dilation-1)/k.Stride+1, (size[1]+2*pad-(k.Kernel-1)*k.Dilation-1)/k.Stride+1
 				out, memory := levels(rng, Levels{C: k.Channels, H: oh, W: ow, Border: 2, Lanes: Block, Zero: 200}, 100)
-				MaxPool8(2, k, Step8{Out: out, In: in, Pad: [2]int{pad, pad}})
+				MaxPool8(2, k, &Step8{Out: out, In: in, Pad: [2]int{pad, pad}})
 				checkLevelGuards(t, out, memory)
 				for c := range k.Channels {
 					for o := range oh * ow {
@@ -260,7 +260,7 @@ func TestPoolsOfLevels(t *testing.T) {
 		in, _ := levels(rand.New(rand.NewPCG(9, 9)), Levels{C: 20, H: 3, W: 5, Border: 1, Lanes: Block, Zero: 2}, 255)
 		q := &Quantizing{Scale: slices.Repeat([]float32{1. / 15}, 20), Range: Range{0, 255}}
 		q.Prepare(0, 0)
-		Mean8(Step8{Out: mean, In: in, Quantize: q})
+		Mean8(&Step8{Out: mean, In: in, Quantize: q})
 		for c := range 20 {
 			sum := 0
 			for i := range 15 {
@@ -310,7 +310,7 @@ func BenchmarkConv8(b *testing.B) {
 			q.Prepare(0, 0)
 			offsets := conv.Offsets(in)
 			for b.Loop() {
-				conv.Run(1, Step8{Out: out, In: in, Pad: [2]int{pad, pad}, Quantize: q}, offsets)
+				conv.Run(1, &Step8{Out: out, In: in, Pad: [2]int{pad, pad}, Quantize: q}, offsets)
 			}
 			b.ReportMetric(2*float64(o*o*c.Out*c.In*c.Kernel*c.Kernel*b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 		})
