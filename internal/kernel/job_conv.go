@@ -135,100 +135,82 @@ func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int)
 	}
 }
 
-// winogradJob is a convolution by Winograd's algorithm, a band of tiles after another: the band's inputs are transformed, then their products
-// are summed and transformed back.
+// winogradJob is a convolution by Winograd's algorithm, a band of tiles after another: the band's inputs are transformed, then multiplied,
+// matrix by matrix, which read and write little at a time, then transformed back.
 type winogradJob struct {
 	job
 	c                   *Conv
 	l                   Layer
 	rows, columns, band int
-	part                int // of a band, for one item
-	offsets             [2][]int64
-	cuts                int              // of the inputs of a band
-	tiles               map[int][]placed // by the number of pixels of an item's products
+	offsets             [2][]int64 // of blocks in a band, and in the last one
+	tiles               [2][]placed
+	cuts                [2]int // of the inputs of a band, and of its results
 }
 
 func (c *Conv) prepareWinograd(l Layer) Job {
 	j := &winogradJob{c: c, l: l, rows: tilesOf(l.Out.H), columns: tilesOf(l.Out.W)}
 	all := j.rows * j.columns
-	in := l.In.Blocks()
+	in, out := l.In.Blocks(), l.Out.Blocks()
 	j.band = min(all, max(2*winogradLow, winogradBand/in))
-	j.part = min(j.band, max(maxPixels, winogradPart/c.set.blocks))
-	j.cuts = max(1, balanced/in)
-	j.tiles = map[int][]placed{}
-	groups := (l.Out.Blocks() + c.set.blocks - 1) / c.set.blocks
+	j.cuts = [2]int{max(1, balanced/in), max(1, balanced/out)}
 	for first := 0; first < all; first += j.band {
-		count := min(j.band, all-first)
-		j.phases = append(j.phases, in*j.cuts, groups*((count+j.part-1)/j.part))
-		offsets := make([]int64, in)
-		for b := range offsets {
-			offsets[b] = int64(4 * b * count * Block)
-		}
-		for _, n := range []int{min(j.part, count), count - (count-1)/j.part*j.part} {
-			j.tiles[n] = c.set.cover(n)
-		}
-		if count == j.band {
-			j.offsets[0] = offsets
-		} else {
-			j.offsets[1] = offsets
+		j.phases = append(j.phases, in*j.cuts[0], winogradAll, out*j.cuts[1])
+	}
+	for i, count := range []int{j.band, all - (all-1)/j.band*j.band} {
+		j.tiles[i] = c.set.cover(count)
+		for b := range in {
+			j.offsets[i] = append(j.offsets[i], int64(4*b*count*Block))
 		}
 	}
-	j.shared = winogradAll * in * j.band * Block
-	j.own = winogradAll * c.set.blocks * j.part * Block
+	j.shared = winogradAll * (in + out) * j.band * Block
 	return j
 }
 
 func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
 	c, own := j.c, &w.winograd
-	first := phase / 2 * j.band
+	first := phase / 3 * j.band
 	count := min(j.band, j.rows*j.columns-first)
 	in, out := v.In.Blocks(), v.Out.Blocks()
-	if phase%2 == 0 {
+	sums := v.Scratch[winogradAll*in*count*Block:]
+	switch phase % 3 {
+	case 0:
 		block, cut := item%in, item/in
 		if phase == 0 {
-			for b := item; b < out; b += in * j.cuts {
+			for b := item; b < out; b += in * j.cuts[0] {
 				v.Out.clearBorder(b)
 			}
 		}
-		for i := cut * count / j.cuts; i < (cut+1)*count/j.cuts; i++ {
+		for i := cut * count / j.cuts[0]; i < (cut+1)*count/j.cuts[0]; i++ {
 			c.winogradInput(own, v.In, j.l.Pad, block, (first+i)/j.columns, (first+i)%j.columns, v.Scratch[(block*count+i)*Block:], in*count)
 		}
-		return
-	}
-	parts := (count + j.part - 1) / j.part
-	from := item % parts * j.part
-	n := min(j.part, count-from)
-	group := item / parts
-	blocks := min(c.set.blocks, out-group*c.set.blocks)
-	offsets := j.offsets[0]
-	if count < j.band {
-		offsets = j.offsets[1]
-	}
-	own.sums = w.Scratch
-	lo, hi := j.l.Lo, j.l.Hi
-	if j.l.Act != NoAct {
-		lo, hi = -unbounded, unbounded
-	}
-	c.winogradProducts(own, c.winogradWeights(), v.Scratch[from*Block:], offsets, j.tiles[n], count, group, blocks, n)
-	for b := range blocks {
-		for i := range n {
-			tile := first + from + i
-			c.winogradOutput(own, v, lo, hi, group*c.set.blocks+b, tile/j.columns, tile%j.columns, own.sums[(b*n+i)*Block:], blocks*n)
+	case 1:
+		last := 0
+		if count < j.band {
+			last = 1
 		}
-	}
-	if j.l.Act != NoAct {
-		j.activate(v.Out, group*c.set.blocks, blocks, first+from, n)
+		c.winogradProducts(own, v.Scratch, sums, j.offsets[last], j.tiles[last], count, item)
+	case 2:
+		block, cut := item%out, item/out
+		lo, hi := j.l.Lo, j.l.Hi
+		if j.l.Act != NoAct {
+			lo, hi = -unbounded, unbounded
+		}
+		from, to := cut*count/j.cuts[1], (cut+1)*count/j.cuts[1]
+		for i := from; i < to; i++ {
+			c.winogradOutput(own, v, lo, hi, block, (first+i)/j.columns, (first+i)%j.columns, sums[(block*count+i)*Block:], out*count)
+		}
+		if j.l.Act != NoAct {
+			j.activate(v.Out, block, first+from, to-from)
+		}
 	}
 }
 
-// activate applies the activation to the results of n tiles.
-func (j *winogradJob) activate(out *Activation, block, blocks, first, n int) {
-	for b := block; b < block+blocks; b++ {
-		for tile := first; tile < first+n; tile++ {
-			y, x := tile/j.columns*winogradTile, tile%j.columns*winogradTile
-			for yy := y; yy < min(y+winogradTile, out.H); yy++ {
-				j.l.Act.apply(out.Data[out.at(b, yy, x):][:(min(x+winogradTile, out.W)-x)*Block], j.l.Lo, j.l.Hi)
-			}
+// activate applies the activation to the results of n tiles of a block.
+func (j *winogradJob) activate(out *Activation, block, first, n int) {
+	for tile := first; tile < first+n; tile++ {
+		y, x := tile/j.columns*winogradTile, tile%j.columns*winogradTile
+		for yy := y; yy < min(y+winogradTile, out.H); yy++ {
+			j.l.Act.apply(out.Data[out.at(block, yy, x):][:(min(x+winogradTile, out.W)-x)*Block], j.l.Lo, j.l.Hi)
 		}
 	}
 }

@@ -17,15 +17,14 @@ import (
 // Transformed inputs and filters are 36 matrices each, so that the sum is 36 products of matrices, made of the same tiles as everything else.
 
 const (
-	winogradTile = 4                                     // rows and columns of results
-	winogradIn   = 6                                     // and of inputs
-	winogradAll  = winogradIn * winogradIn               // matrices
-	winogradBand = 1 << 20 / (winogradAll * Block * 4)   // tile·blocks of inputs that are transformed at once: 1 MiB
-	winogradPart = 256 << 10 / (winogradAll * Block * 4) // tile·blocks of results: 256 KiB
-	winogradLow  = 12                                    // tiles below which reading the larger filters costs more than is saved
-	winogradRead = winogradIn * winogradIn * Block       // values of a tile of inputs
-	winogradPack = winogradTile * winogradTile * Block   // values of a tile of results
-	winogradA    = math.Sqrt2 / 2                        // points of interpolation
+	winogradTile = 4                                   // rows and columns of results
+	winogradIn   = 6                                   // and of inputs
+	winogradAll  = winogradIn * winogradIn             // matrices
+	winogradBand = 1 << 20 / (winogradAll * Block * 4) // tile·blocks of inputs that are transformed at once: 1 MiB
+	winogradLow  = 12                                  // tiles below which reading the larger filters costs more than is saved
+	winogradRead = winogradIn * winogradIn * Block     // values of a tile of inputs
+	winogradPack = winogradTile * winogradTile * Block // values of a tile of results
+	winogradA    = math.Sqrt2 / 2                      // points of interpolation
 	winogradB    = math.Sqrt2
 )
 
@@ -43,7 +42,7 @@ type winogradArgs struct {
 // winograd is a convolution's filters, transformed when a picture first wants them.
 type winograd struct {
 	once    sync.Once
-	weights []float32 // (groups of output blocks, 36, input channels, outputs of the group)
+	weights []float32 // (36, groups of output blocks, input channels, outputs of the group)
 }
 
 // suitsWinograd says whether the algorithm pays. It goes by shapes alone, so that results never depend on a timing.
@@ -69,7 +68,7 @@ func (c *Conv) winogradWeights() []float32 {
 		parallel.For(0, (outBlocks+c.set.blocks-1)/c.set.blocks, func(group int) {
 			first := group * c.set.blocks
 			width := min(c.set.blocks, outBlocks-first) * Block
-			from, to := c.weights[first*Block*channels*9:], u[first*Block*channels*winogradAll:]
+			from, to := c.weights[first*Block*channels*9:], u[first*Block*channels:]
 			for ic := range channels {
 				for j := range width {
 					var f [3][3]float64
@@ -84,7 +83,7 @@ func (c *Conv) winogradWeights() []float32 {
 					}
 					for y := range winogradIn {
 						for x := range winogradIn {
-							to[((y*winogradIn+x)*channels+ic)*width+j] = float32(half[y][0]*g[x][0] + half[y][1]*g[x][1] + half[y][2]*g[x][2])
+							to[(y*winogradIn+x)*channels*outBlocks*Block+ic*width+j] = float32(half[y][0]*g[x][0] + half[y][1]*g[x][1] + half[y][2]*g[x][2])
 						}
 					}
 				}
@@ -95,9 +94,8 @@ func (c *Conv) winogradWeights() []float32 {
 	return c.winograd.weights
 }
 
-// winogradOwn is what a goroutine needs: transformed results, and a tile's inputs, results and residual where it reaches beyond the border.
+// winogradOwn is what a goroutine needs: a tile's inputs, results and residual where it reaches beyond the border.
 type winogradOwn struct {
-	sums     []float32
 	edge     [winogradRead]float32
 	result   [winogradPack]float32
 	residual [winogradPack]float32
@@ -125,22 +123,22 @@ func (c *Conv) winogradInput(own *winogradOwn, in *Activation, pad [2]int, block
 	c.set.winogradIn(a)
 }
 
-// winogradProducts computes sums (36, blocks, n, 16) of one group of output blocks.
-func (c *Conv) winogradProducts(own *winogradOwn, u, in []float32, offsets []int64, tiles []placed, count, group, blocks, n int) {
-	channels := len(offsets) * Block
-	width := blocks * Block
+// winogradProducts computes matrix m of sums (36, output blocks, count, 16) from inputs (36, input blocks, count, 16).
+func (c *Conv) winogradProducts(own *winogradOwn, in, sums []float32, offsets []int64, tiles []placed, count, m int) {
+	channels, outBlocks := len(offsets)*Block, roundUp(c.spec.Out, Block)/Block
+	weights := c.winogradWeights()[m*channels*outBlocks*Block:]
 	a := &own.tile
 	*a = tileArgs{offsets: &offsets[0], steps: len(offsets), quads: Block / 4, bias: &noBias[0], stride: 4 * Block, lo: -unbounded, hi: unbounded, pitch: 4 * Block}
-	weights := u[group*c.set.blocks*Block*channels*winogradAll:]
-	for m := range winogradAll {
-		a.weights = &weights[m*channels*width]
+	for block := 0; block < outBlocks; block += c.set.blocks {
+		blocks := min(c.set.blocks, outBlocks-block)
+		a.weights = &weights[block*Block*channels]
 		for i := range tiles {
 			x := tiles[i].x
 			a.in, a.more = unsafe.Pointer(&in[(m*len(offsets)*count+x)*Block]), tiles[i].more
-			at := (m*blocks*n + x) * Block
-			a.out0 = unsafe.Pointer(&own.sums[at])
+			at := ((m*outBlocks+block)*count + x) * Block
+			a.out0 = unsafe.Pointer(&sums[at])
 			if blocks > 1 {
-				a.out1 = unsafe.Pointer(&own.sums[at+n*Block])
+				a.out1 = unsafe.Pointer(&sums[at+count*Block])
 			}
 			tiles[i].tile.run[blocks-1](a)
 		}
