@@ -4,6 +4,7 @@
 //	go run . patchcore -python /tmp/peers/bin/python -data DIR   # anomalib's PatchCore
 //	go run . training -python /tmp/peers/bin/python              # a step of training in PyTorch
 //	go run . inference -python /tmp/peers/bin/python             # ONNX Runtime, PyTorch, faiss
+//	go run . roofline -python /tmp/peers/bin/python              # layers against what the machine can do
 //	go run . int8 -python /tmp/peers/bin/python -model FILE       # a quantised network in ONNX Runtime
 //	go run . classifier -python /tmp/peers/bin/python -data DIR  # whole trainings of a classifier in PyTorch
 //	go run . outlier -python /tmp/peers/bin/python               # scikit-learn's outlier detectors
@@ -28,6 +29,7 @@ var comparisons = map[string]func(args []string) error{
 	"int8":       compareInt8,
 	"maps":       compareMaps,
 	"outlier":    compareOutlier,
+	"roofline":   measureRoofline,
 	"sgemm":      measureSGEMM,
 	"classifier": compareClassifier,
 }
