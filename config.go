@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
 	"github.com/blemish/blemish/transform"
@@ -17,6 +18,7 @@ type Config struct {
 	MethodOptions json.RawMessage   // JSON object over the method's defaults; see Method.Defaults
 	Backbone      string            // a known name or the path of an .onnx file; "efficientnet-lite0" if empty; methods without a backbone take none
 	Layers        []string          // feature taps; the backbone's default taps if empty
+	WeightType    checkpoint.DType  // F16 or BF16 rounds the backbone's filters and matrices to 16 bits, for smaller files; as they come if empty
 	Preprocess    *transform.Config // DefaultPreprocess of the backbone if nil
 	Seed          uint64            // of every random choice
 	Calibration   CalibrationConfig // how the threshold is found
@@ -62,6 +64,7 @@ type plan struct {
 	spec       backbone.Spec
 	taps       []string
 	preprocess transform.Config
+	weightType checkpoint.DType // "": as they come
 }
 
 // Validate names the first setting that is unknown or out of range.
@@ -114,7 +117,11 @@ func (p *plan) resolveBackbone(c Config) error {
 		p.taps = p.spec.DefaultTaps
 	}
 	p.preprocess = DefaultPreprocess(p.spec)
-	return nil
+	switch p.weightType = c.WeightType; p.weightType {
+	case "", checkpoint.F16, checkpoint.BF16:
+		return nil
+	}
+	return &fault.ConfigError{Field: "weight type", Value: string(c.WeightType), Reason: "known are F16 and BF16"}
 }
 
 func or(s, fallback string) string {

@@ -3,6 +3,7 @@ package blemish_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/blemish/blemish"
 	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/fault"
+	"github.com/blemish/blemish/tensor"
 	"github.com/blemish/blemish/transform"
 )
 
@@ -78,5 +81,60 @@ func TestImportedBackboneChoosesItsSize(t *testing.T) {
 		if !errors.As(err, &wrong) || wrong.Field != "size" || !strings.Contains(err.Error(), "32x32") {
 			t.Errorf("%+v: %v", p, err)
 		}
+	}
+}
+
+// Filters rounded to 16 bits take half the room, and are what is computed with from the start: a reopened model scores the same, to the bit.
+func TestWeightsOf16Bits(t *testing.T) {
+	picture, err := labelled.Picture(context.Background(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scores, sizes := map[checkpoint.DType]float64{}, map[checkpoint.DType]int64{}
+	for _, kept := range []checkpoint.DType{"", checkpoint.F16, checkpoint.BF16} {
+		config := small("patchcore")
+		config.Backbone, config.Layers, config.WeightType = "infer/testdata/onnx/resnet-head.onnx", []string{"layer2"}, kept
+		config.Calibration.Strategy = blemish.NoCalibration
+		path := filepath.Join(t.TempDir(), "model.blemish")
+		m := train(t, config, 2)
+		if err := m.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		again, err := blemish.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := m.Score(context.Background(), picture.Image, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := again.Score(context.Background(), picture.Image, nil)
+		if err != nil || a.Score != b.Score {
+			t.Errorf("%q: scores %v, reopened %v, %v", kept, a.Score, b.Score, err)
+		}
+		file, err := checkpoint.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range file.Names() {
+			if info, _ := file.Info(name); strings.HasPrefix(name, "backbone/") && info.DType != checkpoint.U8 {
+				sizes[kept] += int64(tensor.Volume(info.Shape) * map[checkpoint.DType]int{checkpoint.F32: 4, checkpoint.F16: 2, checkpoint.BF16: 2}[info.DType])
+			}
+		}
+		file.Close()
+		scores[kept] = a.Score
+	}
+	for kept, most := range map[checkpoint.DType]float64{checkpoint.F16: 0.005, checkpoint.BF16: 0.05} { // 11 and 8 bits of mantissa, through some ten layers
+		if apart := math.Abs(scores[kept]/scores[""] - 1); !(apart > 0 && apart < most) {
+			t.Errorf("%s: the score is %v, that of float32 %v", kept, scores[kept], scores[""])
+		}
+		if 10*sizes[kept] > 6*sizes[""] {
+			t.Errorf("%s: %d bytes of weights, %d of float32", kept, sizes[kept], sizes[""])
+		}
+	}
+	config := small("patchcore")
+	config.WeightType = "F8"
+	if err := config.Validate(); err == nil {
+		t.Error("F8 is taken")
 	}
 }

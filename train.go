@@ -102,7 +102,7 @@ func (p plan) openBackbone(opts *Options) (network, error) {
 		return network{}, err
 	}
 	defer file.Close()
-	kept := &keptWeights{file: file, seen: map[string]bool{}}
+	kept := &keptWeights{file: file, as: p.weightType, seen: map[string]bool{}}
 	extract, err := backbone.New(p.spec, p.taps, kept.lookup)
 	if err != nil {
 		return network{}, err
@@ -134,6 +134,7 @@ func (p plan) fits(e *backbone.Extractor) error {
 // keptWeights remembers the tensors that a network asks for: those go into the model file.
 type keptWeights struct {
 	file    backbone.Weights
+	as      checkpoint.DType // that filters and matrices are rounded to; "" leaves them
 	seen    map[string]bool
 	entries []checkpoint.Entry
 }
@@ -143,9 +144,15 @@ func (k *keptWeights) lookup(name string) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
+	info, _ := k.file.Info(name)
+	if k.as != "" && info.DType == checkpoint.F32 && len(t.Shape) >= 2 { // norms and biases are few, and may be small
+		if t, err = checkpoint.Rounded(t, k.as); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", name, err)
+		}
+		info.DType = k.as
+	}
 	if !k.seen[name] {
 		k.seen[name] = true
-		info, _ := k.file.Info(name)
 		k.entries = append(k.entries, checkpoint.Entry{Name: name, DType: info.DType, Tensor: t})
 	}
 	return t, nil

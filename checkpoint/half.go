@@ -1,6 +1,22 @@
 package checkpoint
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/blemish/blemish/tensor"
+)
+
+// Rounded is what is read of a tensor that was written as t: for 16-bit types, its values to the nearest that they have.
+func Rounded(x *tensor.Tensor, t DType) (*tensor.Tensor, error) {
+	raw, err := encode(nil, x.Data, t)
+	if err != nil {
+		return nil, err
+	}
+	out := tensor.New(x.Shape...)
+	convert(out.Data, raw, t, binary.LittleEndian)
+	return out, nil
+}
 
 // halfToFloat converts IEEE 754 binary16 to float32, exactly.
 func halfToFloat(h uint16) float32 {
