@@ -89,9 +89,9 @@ func compareMaps(args []string) error {
 
 // mapsClassifier trains the classifier that is explained, and says how good it is.
 func mapsClassifier(ctx context.Context, train, valid, tested []dataset.Item, size int, from string) (*blemish.Model, error) {
-	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "flips": false}`), Preprocess: preprocess(size)}
+	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "scales": null}`), Preprocess: preprocess(size)}
 	if from != "" {
-		config.Options = json.RawMessage(fmt.Sprintf(`{"views": 2, "flips": false, "train_from": %q, "epochs": 8, "warmup": 1, "learning_rate": 1e-3, "backbone_rate": 0.3, "batch_size": 32, "stop_after": 0}`, from))
+		config.Options = json.RawMessage(fmt.Sprintf(`{"views": 2, "train_from": %q, "epochs": 8, "warmup": 1, "learning_rate": 1e-3, "backbone_rate": 0.3, "batch_size": 32, "stop_after": 0}`, from))
 		config.Preprocess.Resize, config.Preprocess.Size, config.Preprocess.Height, config.Preprocess.Width = transform.Exact, 0, size, size
 	}
 	model, err := blemish.TrainClassifier(ctx, blemish.Labels{Train: files(train), Valid: files(valid)}, config, nil)
