@@ -76,6 +76,22 @@ func TestWhatAClassifierIsNotTrainedWith(t *testing.T) {
 	}
 }
 
+// Settings that others' defaults depend on are heeded, and those defaults fit them: a backbone that learns reads pictures at one, smaller size.
+func TestDefaultsFollowWhatLearns(t *testing.T) {
+	for options, size := range map[string]int{
+		``:                                 448,
+		`{"epochs": 5}`:                    448,
+		`{"train_from": "_blocks.14"}`:     320,
+		`{"train_from": "all"}`:            320,
+		`{"head": "vgg", "train_last": 3}`: 320,
+	} {
+		c := blemish.ClassifierConfig{Options: json.RawMessage(options), Untrained: true}
+		if err := c.Validate(); err != nil || c.Size() != size {
+			t.Errorf("%s: %d pixels, want %d; %v", options, c.Size(), size, err)
+		}
+	}
+}
+
 // At the layer the head reads, evidence is the model's own map, but for its scale and offset; at earlier layers it is finer.
 func TestExplainersShowWhatTheModelSaw(t *testing.T) {
 	m := trainClassifier(t, small(blemish.ClassifierMethod), 1)
