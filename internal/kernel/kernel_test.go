@@ -119,8 +119,8 @@ func TestConvAgreesWithPlainLoops(t *testing.T) {
 		{ConvSpec{600, 40, 1, 1, 1}, 7, 7, [2]int{0, 0}, [2]int{0, 0}, true, 0, inf},
 		{ConvSpec{40, 300, 1, 1, 1}, 13, 11, [2]int{0, 0}, [2]int{0, 0}, false, -0.5, inf},
 		{ConvSpec{300, 65, 1, 1, 1}, 9, 31, [2]int{0, 0}, [2]int{0, 0}, true, -0.5, inf},
-		{ConvSpec{512, 80, 3, 1, 1}, 7, 7, [2]int{1, 1}, [2]int{1, 1}, true, 0, inf},
-		{ConvSpec{150, 200, 3, 2, 1}, 14, 27, [2]int{1, 1}, [2]int{1, 1}, true, -0.5, 3},
+		{ConvSpec{144, 136, 3, 1, 1}, 7, 7, [2]int{1, 1}, [2]int{1, 1}, true, 0, inf},
+		{ConvSpec{50, 136, 3, 2, 1}, 14, 27, [2]int{1, 1}, [2]int{1, 1}, true, -0.5, 3},
 		{ConvSpec{64, 130, 1, 2, 1}, 23, 23, [2]int{0, 0}, [2]int{0, 0}, false, 0, inf},
 		{ConvSpec{40, 80, 3, 1, 2}, 9, 13, [2]int{2, 2}, [2]int{2, 2}, false, -inf, inf},
 	}
