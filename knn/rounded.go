@@ -144,7 +144,9 @@ func (x *rounded) queryLevels(v []float32, levels []uint8, from []float64) (scal
 	x.difference(v, from)
 	largest := 0.0
 	for _, d := range from {
-		largest = max(largest, math.Abs(d))
+		if abs := math.Abs(d); abs > largest {
+			largest = abs
+		}
 	}
 	scale = single(largest / kernel.LevelMid)
 	inverse := inverse(scale)

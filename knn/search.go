@@ -82,7 +82,7 @@ func (s *search) start(i int, query []float32) {
 		q.norm, q.rest = r.singlesOf(query, s.singles[i*x.width:][:x.dim], s.from, -2)
 		s.limits[i] = float32(math.Inf(-1))
 	}
-	if r.bytes == nil && r.singles == nil || !(q.norm*r.unit*r.unit < tooFar*tooFar) { // nothing is told apart from there
+	if r.bytes == nil && r.singles == nil || !(q.norm*r.unit*r.unit < tooFar*tooFar && finite(q.rest)) { // nothing is told apart from there
 		if r.bytes == nil {
 			clear(s.singles[i*x.width:][:x.dim]) // they may be infinite
 		}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/bits"
 	"unsafe"
+
+	"github.com/blemish/blemish/internal/parallel"
 )
 
 // Sieve8 is a set of vectors, rounded to bytes, packed for finding the few of them that may lie near a query. It looks at four times as many products
@@ -36,19 +38,25 @@ func FastBytes() bool { return use8().fast }
 
 // Scale8 is the least scale, if bytes are a vector's values by their scale, rounded to the nearest, that makes them fit NewSieve8.
 func Scale8(v []float64) float64 {
-	const sum = laneTop - Block/4.0 // each of a lane's 8 values may be rounded by a half
-	scale := 0.0
+	const most = laneTop - Block/4.0 // each of a lane's 8 values may be rounded by a half
+	largest, fullest := 0.0, 0.0
 	for ; len(v) > 0; v = v[min(Block, len(v)):] {
-		var above, below [2]float64
+		var sum, size [2]float64
 		for i, f := range v[:min(Block, len(v))] {
-			lane := i / 2 % 2
-			above[lane] += max(f, 0)
-			below[lane] -= min(f, 0)
-			scale = max(scale, f/ByteTop, -f/ByteTop)
+			lane, abs := i/2%2, math.Abs(f)
+			sum[lane] += f
+			size[lane] += abs
+			if abs > largest {
+				largest = abs
+			}
 		}
-		scale = max(scale, above[0]/sum, above[1]/sum, below[0]/sum, below[1]/sum)
+		for lane, size := range size { // twice what is above 0, or below
+			if twice := size + math.Abs(sum[lane]); twice > fullest {
+				fullest = twice
+			}
+		}
 	}
-	return scale
+	return max(largest/ByteTop, fullest/(2*most))
 }
 
 // Query8 says which vectors a query asks for: those with base + Scale·scale·(level-LevelMid)·bytes - Slope·rest ≤ Limit.
@@ -80,16 +88,25 @@ func NewSieve8(v Rounded8, dim int) *Sieve8 {
 	for i := n; i < columns; i++ {
 		s.base[i] = float32(math.Inf(1))
 	}
-	for i := range n {
-		sum := int32(0)
-		to := s.weights[i/Block*Block*dim+i%Block*byteQuad:]
-		for at, v := range v.Bytes[i*dim:][:dim] {
-			to[at/byteQuad*byteQuad*Block+at%byteQuad] = uint8(v)
-			sum += int32(v)
+	const together = 16 * Block
+	parallel.For(0, (n+together-1)/together, func(task int) {
+		for i := task * together; i < min(n, (task+1)*together); i++ {
+			s.pack(i, v.Bytes[i*dim:][:dim])
 		}
-		s.bias[i] = -LevelMid * sum
-	}
+	})
 	return s
+}
+
+// pack writes vector i among its 16.
+func (s *Sieve8) pack(i int, bytes []int8) {
+	to := s.weights[i/Block*Block*s.dim+i%Block*byteQuad:]
+	sum := int32(0)
+	for at := 0; at+byteQuad <= len(bytes); at += byteQuad {
+		quad, w := bytes[at:at+byteQuad:at+byteQuad], to[at*Block:][:byteQuad]
+		w[0], w[1], w[2], w[3] = uint8(quad[0]), uint8(quad[1]), uint8(quad[2]), uint8(quad[3])
+		sum += int32(quad[0]) + int32(quad[1]) + int32(quad[2]) + int32(quad[3])
+	}
+	s.bias[i] = -LevelMid * sum
 }
 
 // Pass calls hit for every query, of levels (len(queries), dim), and every vector that it asks for, with the sum of (level-LevelMid)·bytes; hit may
