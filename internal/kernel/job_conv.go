@@ -33,7 +33,7 @@ func (c *Conv) Prepare(l Layer) Job {
 	k, in, out := c.spec, &l.In, &l.Out
 	j := &convJob{c: c, l: l, quads: c.lanes / 4}
 	columns := k.Kernel
-	if k.Dilation == 1 && in.Blocks() == 1 { // a row of a window lies in one piece
+	if k.Dilation == 1 && in.Blocks() == 1 && in.Lanes == c.lanes { // a row of a window lies in one piece
 		columns, j.quads = 1, k.Kernel*c.lanes/4
 	}
 	for b := range in.Blocks() {
