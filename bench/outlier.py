@@ -14,8 +14,11 @@ import warnings
 import joblib
 import numpy as np
 from sklearn.ensemble import IsolationForest
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import SGDOneClassSVM
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
 
 warnings.filterwarnings("ignore")
@@ -41,6 +44,9 @@ def fit(method, step, x, jobs):
             return IsolationForest(random_state=0, n_jobs=jobs).fit(x)
         case "ocsvm":
             return OneClassSVM().fit(x)
+        case "sgd":
+            gamma = 1 / (x.shape[1] * x.var())  # as of OneClassSVM
+            return make_pipeline(Nystroem(gamma=gamma, random_state=0, n_jobs=jobs), SGDOneClassSVM(random_state=0)).fit(x)
         case "kde":
             return KernelDensity().fit(x)
         case "gmm":
