@@ -59,6 +59,7 @@ func inference(args []string) error {
 	python := fl.String("python", "python3", "interpreter with onnxruntime, torch, torchvision, timm and faiss-cpu")
 	rounds := fl.Int("rounds", 7, "turns of each side")
 	runs := fl.Int("runs", 3, "runs a turn")
+	pause := fl.Bool("pause", false, "wait before each run, as where pictures come one at a time: threads sleep and caches are cold")
 	asJSON := fl.Bool("json", false, "print one JSON object a line")
 	only := fl.String("only", "", "works to run whose names contain this")
 	layers := fl.Bool("layers", false, "print what each layer of Blemish's networks takes, and no peer")
@@ -90,13 +91,19 @@ func inference(args []string) error {
 			var ours, theirs []float64
 			run(threads) // warm up
 			for range *rounds {
-				ms, err := peer.time(c, threads, *runs)
+				ms, err := peer.time(c, threads, *runs, *pause)
 				if err != nil {
 					return fmt.Errorf("%s: %w", c.Work, err)
 				}
 				theirs = append(theirs, ms...)
+				time.Sleep(peerSpins)
+				if !*pause {
+					run(threads)
+				}
 				for range *runs {
-					time.Sleep(40 * time.Millisecond)
+					if *pause {
+						time.Sleep(peerSpins)
+					}
 					start := time.Now()
 					run(threads)
 					ours = append(ours, 1e3*time.Since(start).Seconds())
@@ -115,6 +122,9 @@ func inference(args []string) error {
 	}
 	return w.Flush()
 }
+
+// peerSpins is longer than a peer's workers stay awake.
+const peerSpins = 40 * time.Millisecond
 
 func middle(v []float64) float64 {
 	v = slices.Sorted(slices.Values(v))
@@ -314,9 +324,9 @@ func startPeer(python, script string, args ...string) (*peer, error) {
 	return p, p.cmd.Start()
 }
 
-func (p *peer) time(c contest, threads, runs int) ([]float64, error) {
+func (p *peer) time(c contest, threads, runs int, pause bool) ([]float64, error) {
 	var answer struct{ MS []float64 }
-	err := p.ask(map[string]any{"work": c.Work, "peer": c.Peer, "threads": threads, "runs": runs}, &answer)
+	err := p.ask(map[string]any{"work": c.Work, "peer": c.Peer, "threads": threads, "runs": runs, "pause": pause}, &answer)
 	return answer.MS, err
 }
 

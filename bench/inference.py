@@ -1,7 +1,7 @@
 """The peers' side of the inference comparison: ONNX Runtime, PyTorch and faiss, kept warm in one process.
 
-Reads one JSON object a line, {"work", "threads", "runs"} (or {"work", "export"}: a file to write the network to, as ONNX), and answers each with one line, {"ms": [...]}: milliseconds a run, each after a pause
-in which ONNX Runtime's workers stop spinning. An object with "peer" chooses among several peers of a work. Weights are random: they serve for time.
+Reads one JSON object a line, {"work", "threads", "runs", "pause"} (or {"work", "export"}: a file to write the network to, as ONNX), and answers each with one line, {"ms": [...]}: milliseconds a run, after a pause
+in which ONNX Runtime's workers stop spinning; runs without "pause" follow one another, behind one that is not timed. An object with "peer" chooses among several peers of a work. Weights are random: they serve for time.
 onnxruntime 1.32.0, torch 2.15.0, torchvision 0.30.0, timm 1.0.31, faiss-cpu 1.13.
 """
 
@@ -103,8 +103,12 @@ for line in sys.stdin:
             ready[key] = neighbours(job["peer"], job["threads"]) if job["work"] == "nearest" else onnx_runtime(job["work"], job["threads"])
         ready[key]()
     ms = []
+    time.sleep(PAUSE)
+    if not job["pause"]:
+        ready[key]()
     for _ in range(job["runs"]):
-        time.sleep(PAUSE)
+        if job["pause"]:
+            time.sleep(PAUSE)
         start = time.perf_counter()
         ready[key]()
         ms.append(1e3 * (time.perf_counter() - start))

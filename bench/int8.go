@@ -73,13 +73,13 @@ func compareInt8(args []string) error {
 		ours, theirs := map[string][]float64{}, map[string][]float64{}
 		for range *rounds {
 			for _, a := range []string{"int8", "float"} {
-				ms, err := peer.time(contest{Work: a}, threads, *runs)
+				ms, err := peer.time(contest{Work: a}, threads, *runs, true)
 				if err != nil {
 					return err
 				}
 				theirs[a] = append(theirs[a], ms...)
 				for i := range *runs + 1 {
-					time.Sleep(40 * time.Millisecond)
+					time.Sleep(peerSpins)
 					start := time.Now()
 					if _, err := own[a].Run(context.Background(), x, threads); err != nil {
 						return err
