@@ -359,6 +359,9 @@ func (r onnxReader) tensor(message []byte) (string, *ONNXTensor, error) {
 			t.Floats = from.Data
 			return e.name, t, nil
 		}
+		if sizes[t.DType] != 1 { // float32 does not hold wider ones exactly: Detach leaves them where they are
+			return "", nil, onnxError("tensor %q of type %s does not have its %d values", e.name, t.DType, n)
+		}
 		for _, v := range from.Data {
 			t.Integers = append(t.Integers, integerAt([]byte{uint8(v)}, t.DType))
 		}
