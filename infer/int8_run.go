@@ -149,6 +149,9 @@ func (n *int8Network) planFor(height, width int) (*int8Plan, error) {
 		if h < 1 || w < 1 {
 			return nil, fmt.Errorf("a %dx%d picture is too small for layer %s", width, height, s.name)
 		}
+		if err := grown(s.name, height, width, h, w); err != nil {
+			return nil, err
+		}
 		if s.residual != absent {
 			if r := p.values[s.residual]; r.H != h || r.W != w {
 				return nil, &fault.ShapeError{What: "sum " + s.name, Want: fmt.Sprint([]int{r.C, h, w}), Got: []int{r.C, r.H, r.W}}

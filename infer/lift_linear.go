@@ -63,7 +63,7 @@ func (l *lifter) linear(x symbol, w *tensor.Tensor, name string) (symbol, bool) 
 	out, in, channels := w.Shape[0], w.Shape[1], l.graph.Channels(x.v)
 	if dim := l.padded[x.v]; dim > 0 {
 		padded := kernel.Attention{Dim: dim}.Padded()
-		if l.graph.nodes[x.v].kind != attention || in/dim*padded != channels {
+		if l.graph.nodes[x.v].kind != attention || in%dim != 0 || in/dim*padded != channels {
 			return symbol{}, false
 		}
 		wide := tensor.New(out, channels)

@@ -12,7 +12,7 @@ func opConvTranspose(c *call) []*array {
 	check(x.rank() == 4 && w.rank() == 4, "a picture of shape %v and weights of shape %v, want four dimensions", x.shape, w.shape)
 	groups := int(c.integer("group", 1))
 	n, channels, in := x.shape[0], x.shape[1], shape2D(x)
-	check(groups > 0 && w.shape[0] == channels && channels%groups == 0, "weights of shape %v in %d groups for a picture of shape %v", w.shape, groups, x.shape)
+	check(groups > 0 && groups <= channels && w.shape[0] == channels && channels%groups == 0, "weights of shape %v in %d groups for a picture of shape %v", w.shape, groups, x.shape)
 	m, k := w.shape[1]*groups, [2]int{w.shape[2], w.shape[3]}
 	stride, dilation, pads, extra := c.list("strides", 2, 1), c.list("dilations", 2, 1), c.list("pads", 4, 0), c.list("output_padding", 2, 0)
 	var out [2]int

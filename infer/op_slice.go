@@ -20,8 +20,11 @@ func opSlice(c *call) []*array {
 	}
 	check(len(axes) == starts.len() && len(steps) == starts.len(), "%d axes and %d steps for %d starts", len(axes), len(steps), starts.len())
 	shape, jumps, at := slices.Clone(x.shape), strides(x.shape), 0
+	taken := make([]bool, x.rank())
 	for i := range axes {
 		a, step := axis(axes[i], x.rank()), steps[i]
+		check(!taken[a], "axis %d is sliced twice", a)
+		taken[a] = true
 		n := int64(x.shape[a])
 		check(step != 0, "a step of 0")
 		clamp := func(v, lo, hi int64) int64 {

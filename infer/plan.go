@@ -20,6 +20,8 @@ type plan struct {
 	own     int   // scratch of a worker
 	phases  []phase
 	size    int // of an arena, floats
+
+	together int // the phase from which pictures of a batch are computed together
 }
 
 // Layers that are none: how a picture comes in and taps go out.
@@ -103,7 +105,31 @@ func (n *Network) newPlan(s size) (*plan, error) {
 		p.phases = append(p.phases, phase{stores, t, p.values[v].Blocks()})
 	}
 	p.size = free.end
+	p.meet()
 	return p, nil
+}
+
+// meet finds the phase from which computing pictures together pays: weights are then read once for all of them, but what a layer hands to the
+// next one is read from further away.
+func (p *plan) meet() {
+	n := p.network
+	p.together = len(p.phases)
+	saved, most := 0, 0
+	for k := len(p.phases) - 1; k >= 0; k-- {
+		ph := p.phases[k]
+		if ph.layer < 0 || ph.part > 0 {
+			continue
+		}
+		l := &n.layers[ph.layer]
+		in, out := &p.values[l.in], &p.values[l.out]
+		if l.kind == conv {
+			c := l.node.conv
+			saved += in.C / c.Groups * out.C * c.Kernel * c.Kernel
+		}
+		if saved -= in.Size() + out.Size(); saved > most {
+			p.together, most = k, saved
+		}
+	}
 }
 
 // shape finds the size of a layer's result, and widens its input's border by what its window sees.
@@ -133,6 +159,9 @@ func (p *plan) shape(l *layer, pads *[2]int) error {
 	if out.H < 1 || out.W < 1 {
 		return fmt.Errorf("a %dx%d picture is too small for layer %s", p.values[0].W, p.values[0].H, l.node.name)
 	}
+	if err := grown(l.node.name, p.values[0].H, p.values[0].W, out.H, out.W); err != nil {
+		return err
+	}
 	if l.kind == conv { // a maximum skips what is outside
 		reads.Border = max(reads.Border, pads[0], pads[1], after[0], after[1])
 	}
@@ -146,6 +175,14 @@ func (p *plan) shape(l *layer, pads *[2]int) error {
 		}
 	}
 	p.values[l.out] = out
+	return nil
+}
+
+// grown bounds what padding makes of a picture, so that a hostile network cannot ask for all memory: no layer here enlarges one otherwise.
+func grown(layer string, height, width, h, w int) error {
+	if limit := 4 * (height + 64) * (width + 64); h > limit || w > limit || h*w > limit {
+		return &fault.LimitError{What: fmt.Sprintf("the result of %dx%d positions of layer %s", w, h, layer), Limit: fmt.Sprintf("%d for a %dx%d picture", limit, width, height)}
+	}
 	return nil
 }
 

@@ -47,6 +47,9 @@ func fuseQuantized(steps []step, values []*array, taps []int) []step {
 
 // sameNumber says whether two slots hold one and the same number.
 func sameNumber(values []*array, a, b int) bool {
+	if a < 0 || b < 0 {
+		return false
+	}
 	x, y := values[a], values[b]
 	return x != nil && y != nil && x.len() == 1 && y.len() == 1 && x.dtype == y.dtype && slices.Equal(x.floats, y.floats) && slices.Equal(x.integers, y.integers)
 }
@@ -54,8 +57,9 @@ func sameNumber(values []*array, a, b int) bool {
 // opRoundToLevels is QuantizeLinear and DequantizeLinear in one.
 func opRoundToLevels(c *call) []*array {
 	const block = 1 << 14
-	x, scale, zero := c.floats(0), c.floats(1).floats[0], float32(c.input(2).integers[0])
+	x, scale := c.floats(0), c.floats(1).floats[0]
 	lo, hi := levels(c.input(2).dtype)
+	zero := float32(c.input(2).integers[0])
 	y := newFloats(x.shape...)
 	parallel.For(c.workers, (x.len()+block-1)/block, func(i int) {
 		end := min(x.len(), (i+1)*block)

@@ -152,6 +152,12 @@ def main():
     case("space-to-depth", "SpaceToDepth", shape=(1, 2, 6, 4), blocksize=2)
     joined()
     quantized()
+    for n, strides in (("divides", [2, 5]), ("leaves-some", [3, 2]), ("rows", [2, 1]), ("columns", [1, 2])):  # of 9 x 11 pixels
+        conv("1x1-uneven-" + n, w(17, 3, 1, 1), w(17), strides=strides)
+    conv("1x1-cut", w(4, 3, 1, 1), strides=[4, 3], shape=(2, 3, 10, 12))
+    conv("1x1-grouped-uneven", w(6, 2, 1, 1), group=3, strides=[4, 2], shape=(2, 6, 10, 12))
+    conv("1x1-padded-uneven", w(4, 3, 1, 1), strides=[3, 2], pads=[1, 0, 0, 1])
+    conv("1x1-padded-behind", w(4, 3, 1, 1), pads=[0, 0, 1, 2])
     (here / "operators.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     print(len(cases), (here / "operators.json").stat().st_size)
 
