@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"archive/zip"
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
@@ -102,6 +104,50 @@ func TestTruncatedFilesAreErrors(t *testing.T) {
 func safetensors(header string, data int) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(b, header...), make([]byte, data)...)
+}
+
+// Small pickles that stand for something large end in an error at once: tuples of themselves 60 deep, which nothing must print, integers of
+// many digits, and long names of many values.
+func TestPicklesThatGrowAreRefused(t *testing.T) {
+	const nested = ")" + "2\x86" // () and pairs of what is there
+	pairs := nested + strings.Repeat("2\x86", 59)
+	long := strings.Repeat("\x01", 1<<20)
+	name := "}X\x00\x00\x10\x00" + strings.Repeat("n", 1<<20) + "](" + strings.Repeat("K\x01", 1<<19) + "es."
+	for what, pickle := range map[string]string{
+		"a magic number of tuples": "\x80\x02" + pairs + ".",
+		"a storage of tuples":      "\x80\x02" + pairs + "\x85Q.",
+		"a long integer":           "\x80\x02\x8b\x00\x00\x10\x00" + long + ".",
+		"many digits":              "\x80\x02L" + strings.Repeat("7", 1<<19) + "\n.",
+	} {
+		started := time.Now()
+		_, err := NewFile(strings.NewReader(pickle), int64(len(pickle)))
+		if err == nil || len(err.Error()) > 200 || time.Since(started) > 5*time.Second {
+			t.Errorf("%s: %.300v after %v", what, err, time.Since(started))
+		}
+	}
+	var archive bytes.Buffer // of a pickle a thousand times as large
+	z := zip.NewWriter(&archive)
+	pkl, err := z.Create("a/data.pkl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxStream>>20 + 1 {
+		io.WriteString(pkl, "X\x00\x00\x10\x00"+long+"0")
+	}
+	io.WriteString(pkl, "N.")
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewFile(bytes.NewReader(archive.Bytes()), int64(archive.Len())); err == nil || !strings.Contains(err.Error(), "truncated") {
+		t.Errorf("an archive of %d bytes: %v", archive.Len(), err)
+	}
+	object, err := unpickle(bufio.NewReader(strings.NewReader(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&walker{}).walk(object, "", 0); err == nil {
+		t.Error("a name of a megabyte was used half a million times")
+	}
 }
 
 func TestSafetensorsRules(t *testing.T) {

@@ -44,8 +44,13 @@ var storageTypes = map[string]DType{
 	"IntStorage": I32, "ShortStorage": I16, "CharStorage": I8, "ByteStorage": U8, "BoolStorage": Bool,
 }
 
-// maxPickle bounds the bytes of one text or number in a pickle: names, not tensors.
-const maxPickle = 1 << 20
+// maxStream bounds the bytes of an archive's pickle, maxPickle those of one text, names and not tensors, and maxInteger those of a number, which
+// takes their square in time to read.
+const (
+	maxStream  = 1 << 25
+	maxPickle  = 1 << 20
+	maxInteger = 1 << 8
+)
 
 type unpickler struct {
 	r     *bufio.Reader
@@ -270,6 +275,9 @@ func (d *dict) set(pairs []any) {
 }
 
 func parseInt(s string) any {
+	if len(s) > maxInteger {
+		panic(pickleError("holds an integer of %d digits", len(s)))
+	}
 	switch s { // protocol 0 writes booleans so
 	case "01":
 		return true
@@ -284,6 +292,9 @@ func parseInt(s string) any {
 }
 
 func littleEndianInt(b []byte) any {
+	if len(b) > maxInteger {
+		panic(pickleError("holds an integer of %d bytes", len(b)))
+	}
 	n := new(big.Int)
 	for i := len(b) - 1; i >= 0; i-- {
 		n.Or(n.Lsh(n, 8), big.NewInt(int64(b[i])))
@@ -347,7 +358,7 @@ func ints(v any) []int {
 func storage(id any) storageRef {
 	t := id.(tuple)
 	if t[0] != "storage" {
-		panic(&fault.UnsupportedError{What: fmt.Sprintf("persistent id of a %v", t[0])})
+		panic(&fault.UnsupportedError{What: fmt.Sprintf("persistent id of a %.20s", fmt.Sprint(keyName(t[0])))})
 	}
 	g := t[1].(global)
 	dtype, ok := storageTypes[g.name]

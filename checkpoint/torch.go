@@ -53,7 +53,7 @@ func readZip(r io.ReaderAt, size int64) ([]entry, error) {
 		return nil, &fault.FormatError{Format: "PyTorch", Reason: "data.pkl cannot be read", Err: err}
 	}
 	defer stream.Close()
-	object, err := unpickle(bufio.NewReader(stream))
+	object, err := unpickle(bufio.NewReader(io.LimitReader(stream, maxStream))) // it may be compressed, and so larger than the file
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,8 @@ func readLegacy(r io.ReaderAt, size int64) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want, _ := new(big.Int).SetString("1950a86a20f9469cfc6c", 16); fmt.Sprint(magic) != want.String() {
+	want, _ := new(big.Int).SetString("1950a86a20f9469cfc6c", 16)
+	if n, ok := magic.(*big.Int); !ok || n.Cmp(want) != 0 {
 		return nil, &fault.FormatError{Format: "PyTorch", Reason: "it is a pickle, but not of torch.save"}
 	}
 	var parts [4]any // protocol, system facts, object, storage keys
@@ -106,7 +107,7 @@ func readLegacy(r io.ReaderAt, size int64) ([]entry, error) {
 		}
 	}
 	if parts[0] != int64(1001) {
-		return nil, &fault.UnsupportedError{What: fmt.Sprintf("legacy PyTorch protocol %v", parts[0])}
+		return nil, &fault.UnsupportedError{What: fmt.Sprintf("legacy PyTorch protocol %.20s", fmt.Sprint(keyName(parts[0])))}
 	}
 	if facts, ok := parts[1].(*dict); ok {
 		for i, k := range facts.keys {
@@ -167,10 +168,11 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxNesting and maxValues bound containers within containers, and end those that contain themselves.
+// maxNesting and maxValues bound containers within containers, and end those that contain themselves; maxName bounds the names that they make.
 const (
 	maxNesting = 32
 	maxValues  = 1 << 20
+	maxName    = 1 << 12
 )
 
 // walker visits the tensors of an unpickled object, each under its name: keys of nested dicts and indices of lists joined by dots.
@@ -182,6 +184,9 @@ type walker struct {
 func (w *walker) walk(v any, name string, depth int) error {
 	if w.seen++; depth > maxNesting || w.seen > maxValues {
 		return pickleError("nests containers deeper than %d, or holds more than %d values", maxNesting, maxValues)
+	}
+	if len(name) > maxName {
+		return pickleError("names a tensor in %d bytes", len(name))
 	}
 	child := func(key, v any) error {
 		if name == "" {
