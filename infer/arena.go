@@ -6,9 +6,10 @@ import (
 	"sync"
 
 	"github.com/blemish/blemish/internal/kernel"
+	"github.com/blemish/blemish/tensor"
 )
 
-// arena is what one caller computes in: the values of a plan, and its team.
+// arena is what one picture is computed in: the values of a plan, and a team.
 type arena struct {
 	plan    *plan
 	memory  []float32
@@ -16,6 +17,8 @@ type arena struct {
 	io      []kernel.Values // of each layer
 	workers []kernel.Worker
 	team    team
+	now     []*arena  // whose items the team computes
+	alone   [1]*arena // itself
 
 	picture []float32
 	results [][]float32 // where the taps go
@@ -45,18 +48,43 @@ func (a *arena) lay(p *plan) {
 		}
 		a.io[i] = io
 	}
-	a.workers = nil
+	a.workers, a.alone[0] = nil, a
 	a.results = make([][]float32, len(n.taps))
 	a.team.phases, a.team.do = p.phases, a.do
 }
 
-func (a *arena) run(ctx context.Context, workers int) error {
+// reads says which picture of a batch is computed, and where its taps go.
+func (a *arena) reads(batch *tensor.Tensor, i int, out []*tensor.Tensor) {
+	a.picture = item(batch, i)
+	for t := range out {
+		a.results[t] = item(out[t], i)
+	}
+}
+
+// item is what t.Item(i) holds, without allocating.
+func item(t *tensor.Tensor, i int) []float32 {
+	n := len(t.Data) / t.Shape[0]
+	return t.Data[i*n:][:n]
+}
+
+// run computes the pictures of some arenas, this one's among them: one by one, then from plan.together on all of them at once.
+func (a *arena) run(ctx context.Context, all []*arena, workers int) error {
 	for len(a.workers) < workers {
 		a.workers = append(a.workers, kernel.Worker{Scratch: kernel.Aligned(a.plan.own)})
 	}
 	a.team.start(workers - 1)
 	defer a.team.stop()
-	for i := range a.team.phases {
+	for i := range all {
+		if err := a.phases(ctx, all[i:i+1], 0, a.plan.together); err != nil {
+			return err
+		}
+	}
+	return a.phases(ctx, all, a.plan.together, len(a.plan.phases))
+}
+
+func (a *arena) phases(ctx context.Context, of []*arena, from, to int) error {
+	a.now = of
+	for i := from; i < to; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -65,8 +93,14 @@ func (a *arena) run(ctx context.Context, workers int) error {
 	return nil
 }
 
-// do computes one item of a phase.
+// do computes one item of a phase, of each picture whose turn it is.
 func (a *arena) do(worker int, p phase, item int) {
+	for _, one := range a.now {
+		one.compute(&a.workers[worker], p, item)
+	}
+}
+
+func (a *arena) compute(w *kernel.Worker, p phase, item int) {
 	switch p.layer {
 	case loads:
 		a.values[0].LoadRows(a.picture, item*loadRows, min((item+1)*loadRows, a.values[0].H))
@@ -78,7 +112,7 @@ func (a *arena) do(worker int, p phase, item int) {
 			v.StoreBlock(a.results[p.part], item)
 		}
 	default:
-		a.plan.jobs[p.layer].Do(&a.io[p.layer], &a.workers[worker], p.part, item)
+		a.plan.jobs[p.layer].Do(&a.io[p.layer], w, p.part, item)
 	}
 }
 
@@ -86,11 +120,15 @@ func (a *arena) do(worker int, p phase, item int) {
 type idle struct {
 	mu   sync.Mutex
 	free []*arena // the last one was given back last
+	used int      // by runs
+	most int      // that were used at once
 }
 
 func (s *idle) take(p *plan) *arena {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.used++
+	s.most = max(s.most, s.used)
 	for i := len(s.free) - 1; i >= 0; i-- {
 		if a := s.free[i]; a.plan == p {
 			s.free = append(s.free[:i], s.free[i+1:]...)
@@ -103,12 +141,13 @@ func (s *idle) take(p *plan) *arena {
 }
 
 func (s *idle) give(a *arena) {
-	a.picture = nil
+	a.picture, a.now = nil, nil
 	clear(a.results)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.used--
 	s.free = append(s.free, a)
-	if most := runtime.GOMAXPROCS(0) + 1; len(s.free) > most { // other sizes, or more callers than there will be again
+	if most := max(s.most, runtime.GOMAXPROCS(0)+1); len(s.free) > most { // other sizes, or more callers than there will be again
 		s.free = append(s.free[:0], s.free[1:]...)
 	}
 }

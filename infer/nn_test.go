@@ -315,3 +315,43 @@ func TestWhatCannotRunSaysWhy(t *testing.T) {
 		t.Errorf("a grouped convolution: %v", err)
 	}
 }
+
+// A batch is computed in groups of pictures, from some layer on together: each picture's maps are those that it has alone, bit for bit.
+func TestABatchIsItsPictures(t *testing.T) {
+	met := map[bool]bool{} // plans in which pictures meet before the end
+	for name, build := range networks {
+		g := build()
+		n := compile(t, g, randomWeights(t, g), g.Taps()[len(g.Taps())-1].Name)
+		for _, s := range []size{{9, 12}, {33, 47}} {
+			p, err := n.plan(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			met[p.together < len(p.phases)] = true
+			batch := pictures(3, 11, s.height, s.width)
+			var want []float32
+			for i := range 11 {
+				one, err := n.Run(context.Background(), tensor.From(batch.Item(i).Data, append([]int{1}, batch.Shape[1:]...)...), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, one[0].Data...)
+			}
+			for workers := 1; workers <= 25; workers += 6 {
+				for _, count := range []int{2, 5, 11} {
+					part := tensor.From(batch.Data[:count*len(batch.Data)/11], append([]int{count}, batch.Shape[1:]...)...)
+					got, err := n.Run(context.Background(), part, workers)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !slices.Equal(got[0].Data, want[:len(want)/11*count]) {
+						t.Errorf("%s at %v: %d pictures by %d workers differ from the same alone", name, s, count, workers)
+					}
+				}
+			}
+		}
+	}
+	if !met[true] || !met[false] {
+		t.Errorf("pictures meet, or not: %v; want both among the cases", met)
+	}
+}

@@ -33,10 +33,8 @@ func (n *Network) Profile(batch *tensor.Tensor, workers, runs int) ([]LayerTime,
 			return nil, err
 		}
 		a := n.idle.take(p)
-		a.picture = batch.Data
-		for i := range out {
-			a.results[i] = out[i].Data
-		}
+		a.reads(batch, 0, out)
+		a.now = a.alone[:]
 		a.team.start(workers - 1)
 		spent := make([]float64, len(times))
 		for i, ph := range p.phases {

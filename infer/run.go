@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/blemish/blemish/fault"
@@ -27,42 +28,46 @@ func (n *Network) Run(ctx context.Context, batch *tensor.Tensor, workers int) ([
 		out[i] = tensor.New(n.form(i).shape(count, a)...)
 	}
 	workers = parallel.Workers(workers)
-	if count == 1 || workers == 1 {
-		for i := range count {
-			if err := n.runOne(ctx, p, batch, out, i, workers); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+	if count == 1 {
+		return out, n.runOne(ctx, p, batch, out, 0, workers)
 	}
 	return out, n.runBatch(ctx, p, batch, out, workers)
 }
 
-// runBatch is apart from Run because what a closure captures is allocated.
+// mostTogether bounds the pictures that are computed together, each in an arena of its own: four read weights a quarter as often, eight would
+// save another eighth.
+const mostTogether = 4
+
+// runBatch computes groups of pictures side by side.
 func (n *Network) runBatch(ctx context.Context, p *plan, batch *tensor.Tensor, out []*tensor.Tensor, workers int) error {
 	count := batch.Shape[0]
 	within := max(1, workers/count)
-	errs := make([]error, count)
-	parallel.For(workers/within, count, func(i int) { errs[i] = n.runOne(ctx, p, batch, out, i, within) })
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+	groups := (count + mostTogether - 1) / mostTogether
+	if side := min(count, workers/within); groups%side > 0 { // as many for each
+		groups += side - groups%side
 	}
-	return nil
+	groups = min(groups, count)
+	errs := make([]error, groups)
+	parallel.For(workers/within, groups, func(g int) {
+		var of [mostTogether]*arena
+		first, end := g*count/groups, (g+1)*count/groups
+		for i := first; i < end; i++ {
+			a := n.idle.take(p)
+			defer n.idle.give(a)
+			a.reads(batch, i, out)
+			of[i-first] = a
+		}
+		errs[g] = of[0].run(ctx, of[:end-first], within)
+	})
+	return errors.Join(errs...)
 }
 
-// runOne computes picture i of a batch.
+// runOne computes picture i of a batch alone.
 func (n *Network) runOne(ctx context.Context, p *plan, batch *tensor.Tensor, out []*tensor.Tensor, i, workers int) error {
 	a := n.idle.take(p)
 	defer n.idle.give(a)
-	volume := tensor.Volume(batch.Shape[1:])
-	a.picture = batch.Data[i*volume : (i+1)*volume]
-	for t, v := range n.taps {
-		volume := p.values[v].C * p.values[v].H * p.values[v].W
-		a.results[t] = out[t].Data[i*volume : (i+1)*volume]
-	}
-	return a.run(ctx, min(workers, mostWorkers))
+	a.reads(batch, i, out)
+	return a.run(ctx, a.alone[:], min(workers, mostWorkers))
 }
 
 // mostWorkers bounds the goroutines of one picture: layers are cut into about so many pieces.
