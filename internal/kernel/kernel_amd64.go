@@ -20,7 +20,7 @@ func setOf(isa cpu.ISA) *set {
 			},
 			slides: slidesAVX512,
 			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
-			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
+			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX512, winogradOut: winogradOutAVX512,
 			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
 		}
@@ -151,6 +151,12 @@ func copyRowsAVX512(dst, src *float32, offsets *int64, steps, pitch, n int)
 
 //go:noescape
 func copyRowsAVX2(dst, src *float32, offsets *int64, steps, pitch, n int)
+
+//go:noescape
+func winogradInAVX512(a *winogradArgs)
+
+//go:noescape
+func winogradOutAVX512(a *winogradArgs)
 
 //go:noescape
 func winogradInAVX2(a *winogradArgs)

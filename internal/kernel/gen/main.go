@@ -48,7 +48,7 @@ var parts = map[string]func(){
 	},
 	"acts":     acts,
 	"search":   func() { atMost(avx2); rows8(avx2); asked(avx2); sqDists(avx2); expMinus(avx2) }, // AVX-512 takes them too
-	"winograd": func() { winograd(avx2) },                                                        // moves memory more than it computes: AVX-512 takes it too
+	"winograd": func() { winograd(avx512); winograd(avx2) },
 	"int8": func() {
 		for p := 1; p <= 6; p++ {
 			tile8Pairs(avx2, p)

@@ -59,6 +59,7 @@ func tile(v isa, P, F int) {
 	IMULQ(quads, ahead)
 	IMUL3Q(U32(uint32(4*F*block*float)), ahead, ahead)
 	ADDQ(at(arg, 32), ahead)
+	fetched := F // lines of them a quad: runs of four tiles and more fetch all
 	Label(name + "tile")
 	MOVQ(local.in, in)
 	MOVQ(at(arg, 8), offsets)
@@ -117,8 +118,10 @@ func tile(v isa, P, F int) {
 			}
 		}
 	}
-	PREFETCHT1(at(ahead, 0))
-	ADDQ(U32(64), ahead)
+	for i := range fetched {
+		PREFETCHT1(at(ahead, 64*i))
+	}
+	ADDQ(U32(uint32(64*fetched)), ahead)
 	ADDQ(U32(4*F*block*float), weights)
 	ADDQ(Imm(4*float), s.base)
 	if P > 7 {
