@@ -52,9 +52,9 @@ def randomise(model):
     return model.eval()
 
 
-def sampled(value):
+def sampled(value, count=300):
     flat = value.astype(np.float64).ravel()
-    step = max(1, len(flat) // 300)
+    step = max(1, len(flat) // count)
     return {"shape": list(value.shape), "step": step, "values": [float(f"{v:.8g}") for v in flat[::step]]}
 
 
@@ -148,4 +148,5 @@ def torch_resnet():
     return net
 
 
-main()
+if __name__ == "__main__":
+    main()
