@@ -117,7 +117,8 @@ type int8Set struct {
 // use8 is replaced in tests, to force an instruction set.
 var use8 = sync.OnceValue(func() *int8Set { return int8SetOf(cpu.Active(), cpu.VNNI()) })
 
-// tileOf is the function for rows of n pixels; see set.tileOf.
+// tileOf is the function for rows of n pixels: of as few tiles as the widest would need, the narrowest that share the row out evenly, and none wider than
+// the row while there are others.
 func (s *int8Set) tileOf(n int) tile8Func {
 	widest := s.tiles[len(s.tiles)-1].pixels
 	tiles := (n + widest - 1) / widest
