@@ -3,11 +3,13 @@ package report
 import (
 	"errors"
 	"fmt"
+	"image/color"
 	"io"
 	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/blemish/blemish"
@@ -28,22 +30,20 @@ func AccuracyCurve(history []blemish.Epoch) (*Chart, error) {
 		valid = append(valid, plotter.XY{X: float64(i + 1), Y: 100 * e.Valid})
 		lowest = min(lowest, 100*e.Train, 100*e.Valid)
 	}
-	a := line(train, draw.LineStyle{Color: goodColor, Width: 1.8})
-	b := line(valid, draw.LineStyle{Color: badColor, Width: 1.8})
+	a := line(train, draw.LineStyle{Color: goodColor, Width: 2.6}) // so that it is seen where both agree
+	b := line(valid, draw.LineStyle{Color: badColor, Width: 1.2})
 	p.Add(a, b)
+	if len(history) <= 12 { // few enough to be seen one by one; of one epoch there is no line
+		p.Add(dots(train, goodColor, 2.6), dots(valid, badColor, 1.7))
+	}
 	p.Legend.Add("training", a)
 	p.Legend.Add("validation", b)
-	p.Legend.Top = false
+	p.Legend.Top, p.Legend.XOffs, p.Legend.YOffs = false, -4, 4
 	p.X.Min, p.X.Max = 1, float64(max(2, len(history)))
 	below := max(5, 0.3*(100-lowest)) // place for the legend
 	p.Y.Max, p.Y.Min = 100, float64(int(max(0, lowest-below))/5*5)
 	p.Y.Tick.Marker = percents(p.Y.Min)
-	step := max(1, (len(history)+4)/5)
-	ticks := plot.ConstantTicks{}
-	for e := 1; e <= len(history); e += step {
-		ticks = append(ticks, plot.Tick{Value: float64(e), Label: fmt.Sprint(e)})
-	}
-	p.X.Tick.Marker = ticks
+	p.X.Tick.Marker = epochs(len(history))
 	last := history[len(history)-1]
 	return &Chart{
 		Title: "Accuracy",
@@ -51,6 +51,31 @@ func AccuracyCurve(history []blemish.Epoch) (*Chart, error) {
 			100*history[0].Train, 100*last.Train, 100*history[0].Valid, 100*last.Valid),
 		plot: p,
 	}, nil
+}
+
+func dots(points plotter.XYs, c color.Color, radius vg.Length) *plotter.Scatter {
+	return &plotter.Scatter{XYs: points, GlyphStyle: draw.GlyphStyle{Color: c, Radius: radius, Shape: draw.CircleGlyph{}}}
+}
+
+// epochs are at most eight ticks, from 1 on: round numbers where there are many.
+func epochs(n int) plot.ConstantTicks {
+	step := 1
+	for k, factors := 0, []int{2, 5, 10}; n/step > 7; k++ {
+		step = factors[k%3]
+		for range k / 3 {
+			step *= 10
+		}
+	}
+	ticks := plot.ConstantTicks{{Value: 1, Label: "1"}}
+	if step == 2 {
+		ticks = nil // too near
+	}
+	for e := step; e <= n; e += step {
+		if e > 1 {
+			ticks = append(ticks, plot.Tick{Value: float64(e), Label: fmt.Sprint(e)})
+		}
+	}
+	return ticks
 }
 
 // percents are at most six ticks from lowest, a multiple of 5, to 100.

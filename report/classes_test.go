@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -61,6 +62,79 @@ func TestClassMatrixShowsCountsFractionsOrBoth(t *testing.T) {
 	}
 }
 
+// Names stay within the places that are kept for them, however many and long they are.
+func TestNamesOfClassesDoNotRunIntoEachOther(t *testing.T) {
+	style := newPlot().X.Tick.Label
+	many := make([]string, 40)
+	for k := range many {
+		many[k] = fmt.Sprint("kind of defect, number ", k)
+	}
+	for _, c := range []struct {
+		names         []string
+		turned, lying bool
+	}{
+		{[]string{"good", "crack"}, false, false},
+		{[]string{"good", "a rather long name"}, true, true},
+		{[]string{"good", "broken_large", "contamination"}, true, true},
+		{[]string{"good", "scratch", "stain", "dent"}, false, true},
+		{many, true, true},
+	} {
+		l := layOut(style, c.names)
+		if l.turned != c.turned || l.lying != c.lying {
+			t.Errorf("%d classes: columns' names turned %v, rows' lying %v", len(c.names), l.turned, l.lying)
+		}
+		for k := range c.names {
+			columns, rows := style, style
+			columns.Font.Size, rows.Font.Size = l.columnSize, l.rowSize
+			w, h := columns.Width(l.columns[k]), rows.Width(l.rows[k])
+			if !l.turned && w > l.cellWidth || l.turned && (w > 58 || l.columnSize > l.cellWidth) {
+				t.Errorf("column %d of %d, %q: %v wide at %v points, a cell is %v", k, len(c.names), l.columns[k], w, l.columnSize, l.cellWidth)
+			}
+			if !l.lying && h > l.cellHeight || l.lying && (h > 58 || l.rowSize > l.cellHeight) {
+				t.Errorf("row %d of %d, %q: %v long at %v points, a cell is %v", k, len(c.names), l.rows[k], h, l.rowSize, l.cellHeight)
+			}
+		}
+		for _, show := range []Cells{CellCounts, CellFractions, CellBoth} {
+			height := 0.0
+			for _, line := range cellTexts(show, 1234, "100.0 %") {
+				own := style
+				own.Font.Size = l.size(style, show, line)
+				height += own.Font.Size.Points()
+				if w := own.Width(line.text); w > 0.9*l.cellWidth {
+					t.Errorf("%d classes, %s: %q is %v wide in a cell of %v", len(c.names), show, line.text, w, l.cellWidth)
+				}
+			}
+			if height > 0.8*l.cellHeight.Points() {
+				t.Errorf("%d classes, %s: lines of %v in a cell of %v", len(c.names), show, height, l.cellHeight)
+			}
+		}
+	}
+	if l := layOut(style, []string{"good", "an inner insulation that is cut"}); !strings.HasPrefix(l.rows[1], "an inner ") || !strings.HasSuffix(l.rows[1], "…") {
+		t.Errorf("cut to %q", l.rows[1])
+	}
+}
+
+func TestTextStandsOutFromItsCell(t *testing.T) {
+	// WCAG's contrast of #767676 with white is 4.54, the least gray that is allowed for text
+	if got := 1.05 / (luminance(color.NRGBA{0x76, 0x76, 0x76, 255}) + 0.05); math.Abs(got-4.54) > 0.005 {
+		t.Errorf("contrast %v", got)
+	}
+	for k := range 101 {
+		part := float64(k) / 100
+		cell, ink := luminance(shade(part))+0.05, luminance(lightInk)+0.05
+		contrast := cell / ink
+		if dark(part) {
+			contrast = 1.05 / cell
+		}
+		if contrast < 4 { // the best there is of white and ink for colours between them
+			t.Errorf("a cell with %v of its row: contrast %v", part, contrast)
+		}
+	}
+	if dark(0) || !dark(1) || shade(1) == goodColor { // which a page's theme replaces
+		t.Error("the ends are wrong")
+	}
+}
+
 func TestReliabilityIsTheExpectedCalibrationError(t *testing.T) {
 	// by hand: bin 0.1: {0.1, 0.15} observed 0.5; bin 0.9: {0.9, 1} observed 1. (2·|0.5-0.125| + 2·|1-0.95|)/4
 	bins, expected, err := Reliability([]float64{0.1, 0.15, 0.9, 1}, []bool{true, false, true, true})
@@ -98,6 +172,19 @@ func TestAccuracyCurveSaysWhereItEnds(t *testing.T) {
 		if ticks := percents(lowest); len(ticks) != want || ticks[0].Label != "100" {
 			t.Errorf("from %v: %d ticks %v, want %d", lowest, len(ticks), ticks, want)
 		}
+	}
+	for n, want := range map[int]string{1: "1", 2: "1 2", 7: "1 2 3 4 5 6 7", 9: "2 4 6 8", 12: "2 4 6 8 10 12", 30: "1 5 10 15 20 25 30", 200: "1 50 100 150 200", 1000: "1 200 400 600 800 1000"} {
+		var got []string
+		for _, tick := range epochs(n) {
+			got = append(got, tick.Label)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("of %d epochs: ticks %v, want %s", n, got, want)
+		}
+	}
+	one, err := AccuracyCurve([]blemish.Epoch{{Train: 0.5, Valid: 0.6}})
+	if err != nil || !strings.Contains(svgOf(t, one), "fill:"+svgColor(badColor)) {
+		t.Errorf("one epoch is not drawn: %v", err)
 	}
 	if _, err := AccuracyCurve(nil); err == nil {
 		t.Error("no epochs are accepted")

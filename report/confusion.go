@@ -44,7 +44,7 @@ func ConfusionMatrix(c blemish.Counts) *Chart {
 			area.Color = translucent(tint, fillAlpha)
 		}
 		p.Add(area)
-		p.Add(cellText(cell.x+0.5, cell.y+0.56, fmt.Sprint(cell.count), 17), cellText(cell.x+0.5, cell.y+0.27, cell.name+", "+share(cell.count, cell.ofRow), 8.5))
+		p.Add(cellText(cell.x+0.5, cell.y+0.56, fmt.Sprint(cell.count), 17), cellText(cell.x+0.5, cell.y+0.27, cell.name+", "+share(cell.count, cell.ofRow), 7.5))
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 2, 0, 2
 	p.X.Label.Text, p.Y.Label.Text = "verdict", "truth"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/blemish/blemish"
@@ -64,18 +66,25 @@ func provenance(info blemish.Info) [][2]string {
 	return rows
 }
 
-// settings are a method's options, without the history of a classifier's training, which is drawn.
+// settings are a method's options. A classifier's, which are many, are written as words, without what is not set and the history of its
+// training, which is drawn.
 func settings(options json.RawMessage) string {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(options, &all); err != nil || all["history"] == nil {
 		return string(options)
 	}
 	delete(all, "history")
-	short, err := json.Marshal(all)
-	if err != nil {
-		return string(options)
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		value := string(all[name])
+		if unquoted := ""; json.Unmarshal(all[name], &unquoted) == nil {
+			value = unquoted
+		}
+		if value != "" {
+			words = append(words, strings.ReplaceAll(name, "_", " ")+" "+value)
+		}
 	}
-	return string(short)
+	return strings.Join(words, ", ")
 }
 
 func backboneText(b blemish.BackboneInfo) string {
