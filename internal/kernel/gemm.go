@@ -50,6 +50,7 @@ type productTask struct {
 	args   tileArgs
 	offset int64
 	b      []float32                      // packed panels
+	a      []float32                      // rows of A, for the caches' sake
 	c      [maxPixels * 2 * Block]float32 // of a tile that does not lie in one piece in C
 }
 
@@ -57,7 +58,10 @@ const (
 	maxPixels   = 14        // of a tile
 	depth       = 512       // rows of B packed at once: a block of them and of A's rows stays in the innermost cache
 	panelFloats = 128 << 10 // packed at once by a goroutine: what the second cache keeps
-	smallWork   = 1 << 17   // multiplications below which goroutines cost more than they save
+	alike       = 512       // floats: rows so far apart, or as many times, share few sets of the innermost cache, and push one another out
+	gathered    = depth + Block
+	fewPanels   = 4       // that do not make up for copying rows
+	smallWork   = 1 << 17 // multiplications below which goroutines cost more than they save
 )
 
 var products = sync.Pool{New: func() any { return new(product) }}
@@ -116,12 +120,28 @@ func (p *product) block(s *set, t *productTask, j0, j1, r0, r1 int) {
 		p.b.pack(t.b, size, packing{width, total, j0, j1, k0, k1})
 		for r := r0; r < r1; {
 			tile := s.tileFor(r1 - r)
+			a, pitch := p.a[r*p.lda+k0:], p.lda
+			if p.lda%alike == 0 && j1-j0 >= fewPanels {
+				a, pitch = t.gather(a, p.lda, tile.pixels, roundUp(k1-k0, 4)), gathered
+			}
+			t.args.in, t.args.stride = unsafe.Pointer(&a[0]), 4*pitch
 			for j := j0; j < j1; j++ {
 				p.tile(t, tile, t.b[(j-j0)*size:], r, j*width, min(width, total-j*width), k0, k1)
 			}
 			r += tile.pixels
 		}
 	}
+}
+
+// gather copies the beginnings of rows, pitch apart, to where they are gathered apart.
+func (t *productTask) gather(a []float32, pitch, rows, columns int) []float32 {
+	if t.a == nil {
+		t.a = aligned(maxPixels * gathered)
+	}
+	for r := range rows {
+		copy(t.a[r*gathered:][:columns], a[r*pitch:])
+	}
+	return t.a
 }
 
 // tileFor is the function for the next of n rows: as few tiles as can be, of about equal height, none overlapping.
@@ -144,14 +164,12 @@ func highest(tiles []tileFunc, n int) tileFunc {
 	return best
 }
 
-// tile computes a tile's rows of n columns from column j on, as far as rows k0..k1 of B contribute.
+// tile computes a tile's rows, which t.args name already, of n columns from column j on, as far as rows k0..k1 of B contribute.
 func (p *product) tile(t *productTask, f tileFunc, b []float32, row, j, n, k0, k1 int) {
 	a := &t.args
 	blocks := roundUp(n, Block) / Block
-	a.in = unsafe.Pointer(&p.a[row*p.lda+k0])
 	a.offsets, a.steps, a.quads = &t.offset, 1, roundUp(k1-k0, 4)/4
 	a.weights, a.bias = &b[0], &noBias[0]
-	a.stride = 4 * p.lda
 	a.lo, a.hi = -unbounded, unbounded
 	a.residual = [2]unsafe.Pointer{}
 	add := p.accumulate || k0 > 0

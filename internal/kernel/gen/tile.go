@@ -28,6 +28,9 @@ func (s strides) pixel(p, disp int) Mem {
 	return m
 }
 
+// longStep is how many quads make up for fetching where results go.
+const longStep = 32
+
 // frame keeps what a tile advances by when it goes on to the next pixels, but for what its registers hold in between.
 type frame struct{ in, more, out0, out1, residual0, residual1 Mem }
 
@@ -74,6 +77,19 @@ func tile(v isa, P, F int) {
 			VMOVAPS(v.regs[j], v.regs[p*V+j])
 		}
 	}
+	CMPQ(quads, Imm(longStep))
+	JLT(LabelRef(name + "short"))
+	MOVQ(at(arg, 96), s.three)
+	for _, m := range []Mem{local.out0, local.out1}[:F] { // rows of a large matrix are fetched while their sums are made
+		MOVQ(m, s.base)
+		for p := range P {
+			PREFETCHT0(at(s.base, 0))
+			if p+1 < P {
+				ADDQ(s.three, s.base)
+			}
+		}
+	}
+	Label(name + "short")
 	MOVQ(at(arg, 80), s.one)
 	LEAQ(Mem{Base: s.one, Index: s.one, Scale: 2}, s.three)
 	LEAQ(Mem{Base: s.one, Index: s.one, Scale: 4}, s.five)
