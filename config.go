@@ -18,7 +18,7 @@ type Config struct {
 	MethodOptions json.RawMessage   // JSON object over the method's defaults; see Method.Defaults
 	Backbone      string            // a known name or the path of an .onnx file; "efficientnet-lite0" if empty; methods without a backbone take none
 	Layers        []string          // feature taps; the backbone's default taps if empty
-	WeightType    checkpoint.DType  // F16 or BF16 rounds the backbone's filters and matrices to 16 bits, for smaller files; as they come if empty
+	WeightType    checkpoint.DType  // F16 or BF16 rounds a frozen backbone's filters and matrices to 16 bits, for smaller files; as they come if empty
 	Preprocess    *transform.Config // DefaultPreprocess of the backbone if nil
 	Seed          uint64            // of every random choice
 	Calibration   CalibrationConfig // how the threshold is found
@@ -101,6 +101,10 @@ func (c Config) resolve() (plan, error) {
 }
 
 func (p *plan) resolveBackbone(c Config) error {
+	if c.WeightType != "" && !p.method.frozen() {
+		return &fault.ConfigError{Field: "weight type", Value: string(c.WeightType), Reason: fmt.Sprintf(
+			"%s keeps no frozen backbone whose weights could be rounded; methods that do are %s", p.method.Name, strings.Join(frozenMethods(), ", "))}
+	}
 	if p.method.Pixels {
 		if c.Backbone != "" && c.Backbone != NoBackbone || len(c.Layers) > 0 {
 			return &fault.ConfigError{Field: "backbone", Value: or(c.Backbone, strings.Join(c.Layers, ",")), Reason: p.method.Name + " looks at pixels: leave backbone and layers out"}
@@ -122,6 +126,19 @@ func (p *plan) resolveBackbone(c Config) error {
 		return nil
 	}
 	return &fault.ConfigError{Field: "weight type", Value: string(c.WeightType), Reason: "known are F16 and BF16"}
+}
+
+// frozen says whether models of the method keep a backbone as it came.
+func (m Method) frozen() bool { return !m.Pixels && m.Name != ClassifierMethod }
+
+func frozenMethods() []string {
+	var names []string
+	for _, m := range methods {
+		if m.frozen() {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 func or(s, fallback string) string {

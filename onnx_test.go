@@ -138,3 +138,40 @@ func TestWeightsOf16Bits(t *testing.T) {
 		t.Error("F8 is taken")
 	}
 }
+
+// Methods that keep no frozen backbone say so, and which do; where there is nothing to round, that is said.
+func TestWeightTypeIsRefusedWhereItMeansNothing(t *testing.T) {
+	takes := map[string]bool{}
+	for _, m := range blemish.Methods() {
+		err := blemish.Config{Method: m.Name, WeightType: checkpoint.F16}.Validate()
+		var wrong *fault.ConfigError
+		switch takes[m.Name] = err == nil; {
+		case err == nil:
+		case !errors.As(err, &wrong) || wrong.Field != "weight type" || !strings.Contains(err.Error(), m.Name+" keeps no frozen backbone") ||
+			!strings.Contains(err.Error(), "patchcore, padim, "):
+			t.Errorf("%s: %v", m.Name, err)
+		}
+	}
+	for name, want := range map[string]bool{"patchcore": true, "padim": true, "knn": true, "autoencoder": false, "vae": false, "classifier": false} {
+		if takes[name] != want {
+			t.Errorf("%s takes a weight type: %v", name, takes[name])
+		}
+	}
+	var notes []string
+	config := small("patchcore")
+	config.WeightType, config.Calibration.Strategy = checkpoint.BF16, blemish.NoCalibration
+	for name, want := range map[string]int{"": 1, "infer/testdata/onnx/resnet-head.onnx": 0} { // the embedded one's filters are float16
+		notes = nil
+		config.Backbone = name
+		if name != "" {
+			config.Layers = []string{"layer2"}
+		}
+		if _, err := blemish.Train(context.Background(), good, nil, config, &blemish.Options{Warn: func(s string) { notes = append(notes, s) }}); err != nil {
+			t.Fatal(err)
+		}
+		if len(notes) != want || want > 0 && !strings.Contains(notes[0], "BF16 changes nothing") {
+			t.Errorf("%q: notes %q", name, notes)
+		}
+		config.Layers = nil
+	}
+}

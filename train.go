@@ -32,6 +32,9 @@ func Train(ctx context.Context, good, heldOut Source, config Config, opts *Optio
 	if err != nil {
 		return nil, err
 	}
+	if p.weightType != "" && !net.rounded {
+		opts.warn(fmt.Sprintf("the filters of %s are none of float32: asking for %s changes nothing", net.info.Name, p.weightType))
+	}
 
 	good, digest, err := survey(ctx, good, opts)
 	if err != nil {
@@ -87,6 +90,7 @@ type network struct {
 	info    BackboneInfo
 	weights []checkpoint.Entry // as far as the deepest tap
 	extract detect.Extractor
+	rounded bool // some weights were, to plan.weightType
 }
 
 func (p plan) openBackbone(opts *Options) (network, error) {
@@ -110,7 +114,7 @@ func (p plan) openBackbone(opts *Options) (network, error) {
 	if err := p.fits(extract); err != nil {
 		return network{}, err
 	}
-	return network{BackboneInfo{Name: p.spec.Name, Layers: p.taps, Digest: weightsDigest(kept.entries)}, kept.entries, extract}, nil
+	return network{BackboneInfo{Name: p.spec.Name, Layers: p.taps, Digest: weightsDigest(kept.entries)}, kept.entries, extract, kept.rounded}, nil
 }
 
 // fits says what is wrong with a size that the backbone cannot take, before any picture is read.
@@ -135,6 +139,7 @@ func (p plan) fits(e *backbone.Extractor) error {
 type keptWeights struct {
 	file    backbone.Weights
 	as      checkpoint.DType // that filters and matrices are rounded to; "" leaves them
+	rounded bool             // some were
 	seen    map[string]bool
 	entries []checkpoint.Entry
 }
@@ -149,7 +154,7 @@ func (k *keptWeights) lookup(name string) (*tensor.Tensor, error) {
 		if t, err = checkpoint.Rounded(t, k.as); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", name, err)
 		}
-		info.DType = k.as
+		info.DType, k.rounded = k.as, true
 	}
 	if !k.seen[name] {
 		k.seen[name] = true

@@ -28,11 +28,14 @@ func TestSessions(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BLEMISH_WEIGHTS", filepath.Join(e.WorkDir, "weights"))
-			return nil
+			networks, err := filepath.Abs("../../infer/testdata/onnx")
+			e.Setenv("NETWORKS", networks)
+			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"render": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(renderTree(ts.MkAbs(args[0]))) },
-			"fields": fields,
+			"render":  func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(renderTree(ts.MkAbs(args[0]))) },
+			"fields":  fields,
+			"smaller": smaller,
 		},
 	})
 }
@@ -135,5 +138,18 @@ func TestInterruptedTrainingStopsAndLeavesNothing(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(out)); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// smaller says whether the first of two files is at least a third smaller than the second.
+func smaller(ts *testscript.TestScript, neg bool, args []string) {
+	var sizes [2]int64
+	for i, name := range args {
+		st, err := os.Stat(ts.MkAbs(name))
+		ts.Check(err)
+		sizes[i] = st.Size()
+	}
+	if (3*sizes[0] <= 2*sizes[1]) == neg {
+		ts.Fatalf("%s takes %d bytes, %s %d", args[0], sizes[0], args[1], sizes[1])
 	}
 }

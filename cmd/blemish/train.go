@@ -13,6 +13,7 @@ import (
 
 	"github.com/blemish/blemish"
 	"github.com/blemish/blemish/backbone"
+	"github.com/blemish/blemish/checkpoint"
 	"github.com/blemish/blemish/dataset"
 	"github.com/blemish/blemish/transform"
 )
@@ -20,7 +21,7 @@ import (
 type trainFlags struct {
 	runFlags
 	out, method, backbone, size, resize, calibration, cleanClass string
-	contamination                                                string
+	contamination, weightType                                    string
 	layers, set                                                  []string
 	seed                                                         uint64
 	rate                                                         float64
@@ -45,6 +46,7 @@ Which one was recognised is said. Only good pictures are learned from.
   blemish train tiles/ -o tiles.blemish --method padim --size 384
   blemish train tiles/ -o tiles.blemish --set coreset_ratio=0.1 --false-alarm-rate 0.005
   blemish train boards/ -o boards.blemish --backbone resnet18 --layers layer2,layer3
+  blemish train boards/ -o small.blemish --backbone resnet18 --weight-type float16
   blemish train unsorted/ -o parts.blemish --contamination auto`,
 		Args: wantArgs(1, 1, "one folder of pictures"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), c, args[0]) },
@@ -56,6 +58,7 @@ Which one was recognised is said. Only good pictures are learned from.
 	fl.StringArrayVar(&f.set, "set", nil, "an option of the method, name=value; may be given again")
 	fl.StringVar(&f.backbone, "backbone", blemish.DefaultBackbone, "pretrained network: "+strings.Join(backbone.Names(), ", ")+", or an .onnx file")
 	fl.StringSliceVar(&f.layers, "layers", nil, "the backbone's layers to look at, such as layer2,layer3 (default: chosen for the backbone)")
+	fl.StringVar(&f.weightType, "weight-type", weightTypes[0].word, "the model keeps the backbone's float32 filters as they are (float32), or rounds them to float16 or bfloat16,\nhalf as large, before it learns; what came in 16 bits stays so")
 	fl.StringVar(&f.size, "size", fmt.Sprint(blemish.DefaultSize),
 		fmt.Sprintf("pixels of the shorter side (%d for methods without a backbone), or height x width for letterbox and exact;\nan .onnx network that was exported for one size is given that, letterboxed", blemish.PlainSize))
 	fl.StringVar(&f.resize, "resize", string(transform.Shorter), "shorter: keep the shape; letterbox: keep it and fill up to the size; exact: squash; none")
@@ -71,7 +74,31 @@ Which one was recognised is said. Only good pictures are learned from.
 	complete(cmd, "backbone", backbone.Names()...)
 	complete(cmd, "resize", string(transform.Shorter), string(transform.Letterbox), string(transform.Exact), string(transform.None))
 	complete(cmd, "calibration", "auto", "split", "cross", "none")
+	complete(cmd, "weight-type", wordsOfTypes()...)
 	return cmd
+}
+
+// weightTypes are the words of --weight-type.
+var weightTypes = []struct {
+	word string
+	as   checkpoint.DType
+}{{"float32", ""}, {"float16", checkpoint.F16}, {"bfloat16", checkpoint.BF16}}
+
+func wordsOfTypes() []string {
+	var words []string
+	for _, t := range weightTypes {
+		words = append(words, t.word)
+	}
+	return words
+}
+
+func parseWeightType(word string) (checkpoint.DType, error) {
+	for _, t := range weightTypes {
+		if t.word == word {
+			return t.as, nil
+		}
+	}
+	return "", usagef("--weight-type %q: want %s", word, strings.Join(wordsOfTypes(), ", "))
 }
 
 func methodNames() []string {
@@ -117,12 +144,16 @@ func (f *trainFlags) config() (blemish.Config, error) {
 	if err != nil {
 		return blemish.Config{}, err
 	}
+	weightType, err := parseWeightType(f.weightType)
+	if err != nil {
+		return blemish.Config{}, err
+	}
 	strategy := blemish.CalibrationStrategy(f.calibration)
 	if f.calibration == "auto" {
 		strategy = blemish.AutoCalibration
 	}
 	config := blemish.Config{
-		Method: f.method, MethodOptions: options, Layers: f.layers, Preprocess: &preprocess, Seed: f.seed, Contamination: contamination,
+		Method: f.method, MethodOptions: options, Layers: f.layers, Preprocess: &preprocess, Seed: f.seed, Contamination: contamination, WeightType: weightType,
 		Calibration: blemish.CalibrationConfig{FalseAlarmRate: f.rate, Strategy: strategy, Folds: f.folds},
 	}
 	if f.changed("backbone") {
@@ -208,6 +239,15 @@ func writeSuspects(w io.Writer, p blemish.Provenance) {
 
 func (f *trainFlags) run(ctx context.Context, c console, dir string) error {
 	if f.method == blemish.ClassifierMethod {
+		weightType, err := parseWeightType(f.weightType)
+		if err != nil {
+			return err
+		}
+		if weightType != "" {
+			if err := (blemish.Config{Method: f.method, WeightType: weightType}).Validate(); err != nil {
+				return usageError{err}
+			}
+		}
 		return f.runClassifier(ctx, c, dir)
 	}
 	if err := f.classifier.unused(f.method); err != nil {
