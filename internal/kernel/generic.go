@@ -9,7 +9,7 @@ import (
 // assembly always does), so that twins agree to rounding, not to the bit.
 
 func genericSet() *set {
-	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric, minInto: minIntoGeneric,
+	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric,
 		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric,
 		winogradIn: winogradInGeneric, winogradOut: winogradOutGeneric, acts: actsGeneric, softmax: softmaxGeneric, turn: turnGeneric, layerNorm: layerNormGeneric,
 		atMost: atMostGeneric, sqDists: sqDistsGeneric, expMinus: expMinusGeneric}
@@ -124,13 +124,6 @@ func sqDistGeneric(a, b *float32, n int) float32 {
 		}
 	}
 	return sums[0]
-}
-
-func minIntoGeneric(dst, a *float32, n int) {
-	d, x := unsafe.Slice(dst, n), unsafe.Slice(a, n)
-	for i, v := range x {
-		d[i] = min(d[i], v)
-	}
 }
 
 // scaleGeneric sets dst to s·x + t·y + c, clamped to lo..hi. Without y it is s·x + c.

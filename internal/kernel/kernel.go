@@ -21,6 +21,7 @@ import (
 //go:generate sh -c "cd gen && go run . -part search -out ../search_amd64.s"
 //go:generate sh -c "cd gen && go run . -part winograd -out ../winograd_amd64.s"
 //go:generate sh -c "cd gen && go run . -part int8 -out ../int8_amd64.s"
+//go:generate sh -c "cd gen && go run ./neon -out ../kernel_arm64.s"
 
 // Block is the number of channels that lie together.
 const Block = 16
@@ -68,7 +69,6 @@ type set struct {
 	depthwise func(*tapArgs)
 	maxPool   func(*tapArgs)
 	sqDist    func(a, b *float32, n int) float32
-	minInto   func(dst, a *float32, n int)
 	scale     func(dst, x, y *float32, n int, s, t, c, lo, hi float32)
 	gate      func(dst, x, y *float32, n int, t, lo, hi float32)
 	moments   func(x, y *float32, n int, shiftX, shiftY float32) (sum, product float32)

@@ -19,7 +19,7 @@ func setOf(isa cpu.ISA) *set {
 				{14, [2]func(*tileArgs){tileAVX512P14F1, tileAVX512P14F2}},
 			},
 			slides: slidesAVX512,
-			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512, minInto: minIntoAVX512,
+			blocks: 2, depthwise: depthwiseAVX512, maxPool: maxPoolAVX512, sqDist: sqDistAVX512,
 			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX512, winogradOut: winogradOutAVX512,
 			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
@@ -33,7 +33,7 @@ func setOf(isa cpu.ISA) *set {
 				{6, [2]func(*tileArgs){tileAVX2P6F1}},
 			},
 			slides: slidesAVX2,
-			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2, minInto: minIntoAVX2,
+			blocks: 1, depthwise: depthwiseAVX2, maxPool: maxPoolAVX2, sqDist: sqDistAVX2,
 			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
 			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
@@ -114,9 +114,6 @@ func maxPoolAVX512(a *tapArgs)
 func sqDistAVX512(a, b *float32, n int) float32
 
 //go:noescape
-func minIntoAVX512(dst, a *float32, n int)
-
-//go:noescape
 func depthwiseAVX2(a *tapArgs)
 
 //go:noescape
@@ -124,9 +121,6 @@ func maxPoolAVX2(a *tapArgs)
 
 //go:noescape
 func sqDistAVX2(a, b *float32, n int) float32
-
-//go:noescape
-func minIntoAVX2(dst, a *float32, n int)
 
 //go:noescape
 func scaleAVX512(dst, x, y *float32, n int, s, t, c, lo, hi float32)

@@ -4,8 +4,6 @@ package kernel
 
 import "github.com/blemish/blemish/internal/cpu"
 
-//go:generate sh -c "cd gen && go run ./neon -out ../kernel_arm64.s"
-
 func setOf(isa cpu.ISA) *set {
 	s := genericSet() // whose element-wise functions the compiler makes fast enough
 	if isa != cpu.NEON {
@@ -17,7 +15,7 @@ func setOf(isa cpu.ISA) *set {
 		{4, [2]func(*tileArgs){tileNEONP4}},
 		{6, [2]func(*tileArgs){tileNEONP6}},
 	}
-	s.blocks, s.depthwise, s.maxPool, s.sqDist, s.minInto = 1, depthwiseNEON, maxPoolNEON, sqDistNEON, minIntoNEON
+	s.blocks, s.depthwise, s.maxPool, s.sqDist = 1, depthwiseNEON, maxPoolNEON, sqDistNEON
 	return s
 }
 
@@ -43,6 +41,3 @@ func maxPoolNEON(a *tapArgs)
 
 //go:noescape
 func sqDistNEON(a, b *float32, n int) float32
-
-//go:noescape
-func minIntoNEON(dst, a *float32, n int)

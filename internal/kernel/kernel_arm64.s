@@ -789,21 +789,3 @@ loop:
 	FADDS F1, F0, F0
 	FMOVS F0, ret+24(FP)
 	RET
-
-// func minIntoNEON(dst, a *float32, n int)
-// minIntoGeneric(dst, a, n)
-TEXT ·minIntoNEON(SB), NOSPLIT, $0-24
-	MOVD dst+0(FP), R0
-	MOVD a+8(FP), R1
-	MOVD n+16(FP), R2
-loop:
-	VLD1 (R0), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1.P 64(R1), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4ea4f400 // FMIN V0.4S, V0.4S, V4.4S
-	WORD $0x4ea5f421 // FMIN V1.4S, V1.4S, V5.4S
-	WORD $0x4ea6f442 // FMIN V2.4S, V2.4S, V6.4S
-	WORD $0x4ea7f463 // FMIN V3.4S, V3.4S, V7.4S
-	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R0)
-	SUBS $16, R2
-	BNE loop
-	RET

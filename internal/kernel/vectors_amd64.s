@@ -260,24 +260,6 @@ sqDistAVX512sum:
 	MOVSS         X0, ret+24(FP)
 	RET
 
-// func minIntoAVX512(dst *float32, a *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·minIntoAVX512(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ a+8(FP), SI
-	MOVQ n+16(FP), CX
-
-minIntoAVX512loop:
-	VMOVUPS (SI), Z0
-	VMINPS  (DI), Z0, Z0
-	VMOVUPS Z0, (DI)
-	ADDQ    $0x40, DI
-	ADDQ    $0x40, SI
-	SUBQ    $0x10, CX
-	JNZ     minIntoAVX512loop
-	VZEROUPPER
-	RET
-
 // func scaleAVX512(dst *float32, x *float32, y *float32, n int, s float32, t float32, c float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
 TEXT ·scaleAVX512(SB), NOSPLIT, $0-52
@@ -819,27 +801,6 @@ sqDistAVX2sum:
 	VADDSS       X1, X0, X0
 	VZEROUPPER
 	MOVSS        X0, ret+24(FP)
-	RET
-
-// func minIntoAVX2(dst *float32, a *float32, n int)
-// Requires: AVX
-TEXT ·minIntoAVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ a+8(FP), SI
-	MOVQ n+16(FP), CX
-
-minIntoAVX2loop:
-	VMOVUPS (SI), Y0
-	VMINPS  (DI), Y0, Y0
-	VMOVUPS Y0, (DI)
-	VMOVUPS 32(SI), Y1
-	VMINPS  32(DI), Y1, Y1
-	VMOVUPS Y1, 32(DI)
-	ADDQ    $0x40, DI
-	ADDQ    $0x40, SI
-	SUBQ    $0x10, CX
-	JNZ     minIntoAVX2loop
-	VZEROUPPER
 	RET
 
 // func scaleAVX2(dst *float32, x *float32, y *float32, n int, s float32, t float32, c float32, lo float32, hi float32)

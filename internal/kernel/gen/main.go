@@ -37,7 +37,6 @@ var parts = map[string]func(){
 			taps(v, multiplyAdd)
 			taps(v, maximum)
 			sqDist(v)
-			minInto(v)
 			scale(v)
 			gate(v)
 			moments(v)
@@ -248,29 +247,6 @@ func sqDist(v isa) {
 	VADDSS(reg.X1, reg.X0, reg.X0)
 	VZEROUPPER()
 	Store(reg.X0, ReturnIndex(0))
-	RET()
-}
-
-// minInto sets dst[i] to the smaller of dst[i] and a[i], n a positive multiple of 16.
-func minInto(v isa) {
-	name := "minInto" + v.name
-	TEXT(name, NOSPLIT, "func(dst, a *float32, n int)")
-	dst, a, n := reg.RDI, reg.RSI, reg.RCX
-	Load(Param("dst"), dst)
-	Load(Param("a"), a)
-	Load(Param("n"), n)
-	Label(name + "loop")
-	for j := range block / v.width {
-		r := v.regs[j]
-		VMOVUPS(at(a, j*v.width*float), r)
-		VMINPS(at(dst, j*v.width*float), r, r)
-		VMOVUPS(r, at(dst, j*v.width*float))
-	}
-	ADDQ(Imm(block*float), dst)
-	ADDQ(Imm(block*float), a)
-	SUBQ(Imm(block), n)
-	JNZ(LabelRef(name + "loop"))
-	VZEROUPPER()
 	RET()
 }
 

@@ -188,23 +188,6 @@ func sqDist() {
 	line("RET")
 }
 
-func minInto() {
-	function("minIntoNEON", "dst, a *float32, n int)", "minIntoGeneric(dst, a, n)", 24)
-	line("MOVD dst+0(FP), R0")
-	line("MOVD a+8(FP), R1")
-	line("MOVD n+16(FP), R2")
-	mark("loop")
-	line("VLD1 (R0), %s", four(0))
-	line("VLD1.P 64(R1), %s", four(4))
-	for i := range 4 {
-		fmin(i, i, 4+i)
-	}
-	line("VST1.P %s, 64(R0)", four(0))
-	line("SUBS $16, R2")
-	line("BNE loop")
-	line("RET")
-}
-
 func main() {
 	path := flag.String("out", "../kernel_arm64.s", "file to write")
 	flag.Parse()
@@ -215,7 +198,6 @@ func main() {
 	taps("depthwiseNEON", "depthwiseGeneric", func(i int) { fmla(i, 4+i, 8+i) })
 	taps("maxPoolNEON", "maxPoolGeneric", func(i int) { fmax(i, i, 4+i) })
 	sqDist()
-	minInto()
 	if err := os.WriteFile(*path, out.Bytes(), 0o666); err != nil {
 		log.Fatal(err)
 	}
