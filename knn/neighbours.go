@@ -248,7 +248,7 @@ func (s *shortlister) decide(query int, index []int32, distance []float64) {
 	}
 }
 
-// squared is ‖a-b‖².
+// squared is ‖a-b‖². Conversions keep Go from fusing products with sums where the processor can: it is the same everywhere.
 func squared[T float32 | float64](a, b []T) float64 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float64
@@ -256,14 +256,14 @@ func squared[T float32 | float64](a, b []T) float64 {
 	for ; i+4 <= len(a); i += 4 {
 		d0, d1 := float64(a[i])-float64(b[i]), float64(a[i+1])-float64(b[i+1])
 		d2, d3 := float64(a[i+2])-float64(b[i+2]), float64(a[i+3])-float64(b[i+3])
-		s0 += d0 * d0
-		s1 += d1 * d1
-		s2 += d2 * d2
-		s3 += d3 * d3
+		s0 += float64(d0 * d0)
+		s1 += float64(d1 * d1)
+		s2 += float64(d2 * d2)
+		s3 += float64(d3 * d3)
 	}
 	for ; i < len(a); i++ {
 		d := float64(a[i]) - float64(b[i])
-		s0 += d * d
+		s0 += float64(d * d)
 	}
 	return s0 + s1 + (s2 + s3)
 }
