@@ -136,9 +136,12 @@ func (j *convJob) depth(v *Values, w *Worker, span [2]int, d, block, blocks int)
 }
 
 // winogradJob is a convolution by Winograd's algorithm, a band of tiles after another: the band's inputs are transformed, then multiplied,
-// matrix by matrix, which read and write little at a time, then transformed back.
+// matrix by matrix, which read and write little at a time, then transformed back. Where the filters stay in the second cache, whole bands are
+// items, which a goroutine finds in its own cache from the first step to the last; otherwise the steps are phases of all goroutines, for
+// each of which filters are read once.
 type winogradJob struct {
 	job
+	whole               bool
 	c                   *Conv
 	l                   Layer
 	rows, columns, band int
@@ -151,10 +154,19 @@ func (c *Conv) prepareWinograd(l Layer) Job {
 	j := &winogradJob{c: c, l: l, rows: tilesOf(l.Out.H), columns: tilesOf(l.Out.W)}
 	all := j.rows * j.columns
 	in, out := l.In.Blocks(), l.Out.Blocks()
-	j.band = min(all, max(2*winogradLow, winogradBand/in))
-	j.cuts = [2]int{max(1, balanced/in), max(1, balanced/out)}
-	for first := 0; first < all; first += j.band {
-		j.phases = append(j.phases, in*j.cuts[0], winogradAll, out*j.cuts[1])
+	j.whole = winogradAll*in*out*Block*Block <= winogradKept
+	if j.whole {
+		widest := c.set.tiles[len(c.set.tiles)-1].pixels
+		j.band = min(all, roundUp(max(winogradLow, (all+balanced-1)/balanced), widest))
+		j.phases = []int{(all + j.band - 1) / j.band}
+		j.own = winogradAll * (in + out) * j.band * Block
+	} else {
+		j.band = min(all, max(2*winogradLow, winogradBand/in))
+		j.cuts = [2]int{max(1, balanced/in), max(1, balanced/out)}
+		for first := 0; first < all; first += j.band {
+			j.phases = append(j.phases, in*j.cuts[0], winogradAll, out*j.cuts[1])
+		}
+		j.shared = winogradAll * (in + out) * j.band * Block
 	}
 	for i, count := range []int{j.band, all - (all-1)/j.band*j.band} {
 		j.tiles[i] = c.set.cover(count)
@@ -162,11 +174,40 @@ func (c *Conv) prepareWinograd(l Layer) Job {
 			j.offsets[i] = append(j.offsets[i], int64(4*b*count*Block))
 		}
 	}
-	j.shared = winogradAll * (in + out) * j.band * Block
 	return j
 }
 
+// doWhole computes one band.
+func (j *winogradJob) doWhole(v *Values, w *Worker, band int) {
+	c, own := j.c, &w.winograd
+	first := band * j.band
+	count := min(j.band, j.rows*j.columns-first)
+	in, out := v.In.Blocks(), v.Out.Blocks()
+	for b := band; b < out; b += j.phases[0] {
+		v.Out.clearBorder(b)
+	}
+	for block := range in {
+		for i := range count {
+			c.winogradInput(own, v.In, j.l.Pad, block, (first+i)/j.columns, (first+i)%j.columns, w.Scratch[(block*count+i)*Block:], in*count)
+		}
+	}
+	sums, last := w.Scratch[winogradAll*in*count*Block:], 0
+	if count < j.band {
+		last = 1
+	}
+	for m := range winogradAll {
+		c.winogradProducts(own, w.Scratch, sums, j.offsets[last], j.tiles[last], count, m)
+	}
+	for block := range out {
+		j.results(v, own, sums, block, first, 0, count, count)
+	}
+}
+
 func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
+	if j.whole {
+		j.doWhole(v, w, item)
+		return
+	}
 	c, own := j.c, &w.winograd
 	first := phase / 3 * j.band
 	count := min(j.band, j.rows*j.columns-first)
@@ -191,17 +232,21 @@ func (j *winogradJob) Do(v *Values, w *Worker, phase, item int) {
 		c.winogradProducts(own, v.Scratch, sums, j.offsets[last], j.tiles[last], count, item)
 	case 2:
 		block, cut := item%out, item/out
-		lo, hi := j.l.Lo, j.l.Hi
-		if j.l.Act != NoAct {
-			lo, hi = -unbounded, unbounded
-		}
-		from, to := cut*count/j.cuts[1], (cut+1)*count/j.cuts[1]
-		for i := from; i < to; i++ {
-			c.winogradOutput(own, v, lo, hi, block, (first+i)/j.columns, (first+i)%j.columns, sums[(block*count+i)*Block:], out*count)
-		}
-		if j.l.Act != NoAct {
-			j.activate(v.Out, block, first+from, to-from)
-		}
+		j.results(v, own, sums, block, first, cut*count/j.cuts[1], (cut+1)*count/j.cuts[1], count)
+	}
+}
+
+// results finishes tiles from..to of a block in a band of count tiles.
+func (j *winogradJob) results(v *Values, own *winogradOwn, sums []float32, block, first, from, to, count int) {
+	lo, hi := j.l.Lo, j.l.Hi
+	if j.l.Act != NoAct {
+		lo, hi = -unbounded, unbounded
+	}
+	for i := from; i < to; i++ {
+		j.c.winogradOutput(own, v, lo, hi, block, (first+i)/j.columns, (first+i)%j.columns, sums[(block*count+i)*Block:], v.Out.Blocks()*count)
+	}
+	if j.l.Act != NoAct {
+		j.activate(v.Out, block, first+from, to-from)
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	winogradIn   = 6                                   // and of inputs
 	winogradAll  = winogradIn * winogradIn             // matrices
 	winogradBand = 1 << 20 / (winogradAll * Block * 4) // tile·blocks of inputs that are transformed at once: 1 MiB
+	winogradKept = 192 << 10                           // values of transformed filters that the second cache keeps
 	winogradLow  = 12                                  // tiles below which reading the larger filters costs more than is saved
 	winogradRead = winogradIn * winogradIn * Block     // values of a tile of inputs
 	winogradPack = winogradTile * winogradTile * Block // values of a tile of results
