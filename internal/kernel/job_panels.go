@@ -28,6 +28,7 @@ const (
 	mostSpans  = 64        // that are considered
 	outward    = 16        // bytes a cycle that come from beyond the second cache
 	copyBlocks = 8         // of outputs that make up for copying windows
+	copyShare  = 0.05      // of the time that copying windows must save, since tiles cover one line better than rows; with a stride they lie apart otherwise
 	copyBytes  = 2 << 20   // of windows: what is left of the third cache for one
 	spreadFrom = 16        // steps that make up for spreading results over rows with a border
 )
@@ -38,7 +39,13 @@ func (c *Conv) suitsPanels(l *Layer) bool {
 	if c.lanes != Block || l.Out.Border > 0 && steps < spreadFrom {
 		return false
 	}
-	return c.lies(l) || l.Out.Blocks() >= copyBlocks && 4*steps*Block*l.Out.H*l.Out.W <= copyBytes
+	if c.lies(l) {
+		return true
+	}
+	rows, _ := c.set.covers(l.Out.W)
+	line, _ := c.set.covers(l.Out.H * l.Out.W)
+	saved := 1 - line[l.Out.H*l.Out.W]/(float64(l.Out.H)*rows[l.Out.W])
+	return (saved > copyShare || c.spec.Stride > 1) && l.Out.Blocks() >= copyBlocks && 4*steps*Block*l.Out.H*l.Out.W <= copyBytes
 }
 
 // lies says whether the input's pixels lie in one line already.
