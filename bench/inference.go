@@ -98,7 +98,9 @@ func inference(args []string) error {
 				theirs = append(theirs, ms...)
 				time.Sleep(peerSpins)
 				if !*pause {
-					run(threads)
+					for end := time.Now().Add(warm); time.Now().Before(end); {
+						run(threads)
+					}
 				}
 				for range *runs {
 					if *pause {
@@ -122,6 +124,9 @@ func inference(args []string) error {
 	}
 	return w.Flush()
 }
+
+// warm is how long a side runs before it is timed: clocks rise, and caches fill with what it needs.
+const warm = 50 * time.Millisecond
 
 // peerSpins is longer than a peer's workers stay awake.
 const peerSpins = 40 * time.Millisecond

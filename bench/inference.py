@@ -1,7 +1,7 @@
 """The peers' side of the inference comparison: ONNX Runtime, PyTorch and faiss, kept warm in one process.
 
 Reads one JSON object a line, {"work", "threads", "runs", "pause"} (or {"work", "export"}: a file to write the network to, as ONNX), and answers each with one line, {"ms": [...]}: milliseconds a run, after a pause
-in which ONNX Runtime's workers stop spinning; runs without "pause" follow one another, behind one that is not timed. An object with "peer" chooses among several peers of a work. Weights are random: they serve for time.
+in which ONNX Runtime's workers stop spinning; runs without "pause" follow one another, behind some that are not timed. An object with "peer" chooses among several peers of a work. Weights are random: they serve for time.
 onnxruntime 1.32.0, torch 2.15.0, torchvision 0.30.0, timm 1.0.31, faiss-cpu 1.13.
 """
 
@@ -16,6 +16,7 @@ import torch
 
 sys.stdout = open(1, "w", buffering=1)
 PAUSE = 0.04
+WARM = 0.05
 
 
 class Features(torch.nn.Module):
@@ -105,7 +106,9 @@ for line in sys.stdin:
     ms = []
     time.sleep(PAUSE)
     if not job["pause"]:
-        ready[key]()
+        end = time.perf_counter() + WARM
+        while time.perf_counter() < end:
+            ready[key]()
     for _ in range(job["runs"]):
         if job["pause"]:
             time.sleep(PAUSE)
