@@ -132,7 +132,7 @@ func (p plan) fits(e *backbone.Extractor) error {
 		return nil
 	}
 	return &fault.ConfigError{Field: "size", Value: fmt.Sprintf("%dx%d", asked[0], asked[1]), Reason: fmt.Sprintf(
-		"%s was exported for pictures of %dx%d (height x width) alone: leave the size out, ask for that one, or export the network with open sizes", p.spec.Name, h, w)}
+		"%s was exported for pictures of %dx%d (height x width) alone: leave the size out, ask for that one, or export the network with open sizes (dynamic axes, and of a vision transformer positions that are resized)", p.spec.Name, h, w)}
 }
 
 // keptWeights remembers the tensors that a network asks for: those go into the model file.

@@ -23,6 +23,8 @@ type Spec struct {
 
 	graph func() *infer.Graph
 	onnx  *checkpoint.ONNX // of an imported network, instead
+
+	height, width int // that it was exported for; 0 where they are open
 }
 
 // Graph returns the network.

@@ -43,22 +43,16 @@ func Find(nameOrPath string) (Spec, error) {
 }
 
 func importedSpec(name string, g *checkpoint.ONNX) Spec {
-	return Spec{Name: name, Mean: imagenetMean, Std: imagenetStd, DefaultTaps: g.Outputs, onnx: g}
+	s := Spec{Name: name, Mean: imagenetMean, Std: imagenetStd, DefaultTaps: g.Outputs, onnx: g}
+	s.height, s.width, _ = infer.InputSize(g)
+	return s
 }
 
 // Imported says whether the backbone comes from a file. Its Graph is not to be had.
 func (s Spec) Imported() bool { return s.onnx != nil }
 
 // InputSize is the height and width that an imported network was exported for; ok is false where they are open.
-func (s Spec) InputSize() (height, width int, ok bool) {
-	if s.onnx == nil || len(s.onnx.Inputs) != 1 {
-		return 0, 0, false
-	}
-	if in := s.onnx.Inputs[0].Shape; len(in) == 4 && in[2] > 0 && in[3] > 0 {
-		return in[2], in[3], true
-	}
-	return 0, 0, false
-}
+func (s Spec) InputSize() (height, width int, ok bool) { return s.height, s.width, s.height > 0 }
 
 // OnlySize is the size of the only pictures that the backbone takes; ok is false where it takes others.
 func (e *Extractor) OnlySize() (height, width int, ok bool) {
@@ -157,6 +151,9 @@ func newImported(spec Spec, taps []string, weights func(name string) (*tensor.Te
 	}
 	e := &Extractor{network: &tokens{network}}
 	maps, err := e.network.Run(context.Background(), tensor.New(1, 3, height, width), 1)
+	if in := g.Inputs[0].Shape; err != nil && (len(in) != 4 || in[2] < 0 || in[3] < 0) {
+		return nil, fmt.Errorf("backbone %s leaves the size of pictures open, but has no result for one of %dx%d; if it was made for one size, export it with that size: %w", spec.Name, width, height, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("backbone %s: %w", spec.Name, err)
 	}

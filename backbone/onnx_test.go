@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,4 +143,61 @@ func TestImportedBackboneRefuses(t *testing.T) {
 	if _, err := New(spec, spec.DefaultTaps, weights.Read); !errors.As(err, &shape) { // (1,5): class scores have no places
 		t.Errorf("class scores as features: %v", err)
 	}
+}
+
+// A network that leaves the size open and has no result for the probe's says what may be the matter, and one whose positions tie it to a size is
+// given that size from the start.
+func TestOpenSizesOfImportedBackbones(t *testing.T) {
+	g := open(t, filepath.Join(networks, "vit.onnx"))
+	s := importedSpec("vit.onnx", g)
+	if h, w, ok := s.InputSize(); !ok || h != 32 || w != 32 {
+		t.Errorf("a ViT of open size is for pictures of %dx%d, %v", h, w, ok)
+	}
+	e, err := build(s, []string{"blocks.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, w, ok := e.OnlySize(); !ok || h != 32 || w != 32 {
+		t.Errorf("it takes pictures of %dx%d, %v", h, w, ok)
+	}
+	// as many positions as belong to no square, and to one with six tokens more than there are
+	for tokens, want := range map[int]string{3: "224x224", 15: "24x24"} {
+		g = open(t, filepath.Join(networks, "vit.onnx"))
+		for name, c := range g.Constants {
+			if len(c.Shape) == 3 && c.Shape[1] == 17 {
+				g.Constants[name].Shape, g.Constants[name].Floats = []int{1, tokens, c.Shape[2]}, c.Floats[:tokens*c.Shape[2]]
+			}
+		}
+		if _, err := build(importedSpec("vit.onnx", g), []string{"blocks.0"}); err == nil || !strings.Contains(err.Error(), "leaves the size of pictures open, but has no result for one of "+want) {
+			t.Errorf("%d positions: %v", tokens, err)
+		}
+	}
+}
+
+// open is a network of a file, its size left open.
+func open(t *testing.T, path string) *checkpoint.ONNX {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// in the file, so that what a model keeps of it is open as well: the sizes' field numbers become those of names
+	dim := []byte{0x0a, 0x02, 0x08, 32} // a dimension of 32
+	if n := bytes.Count(raw, slices.Concat(dim, dim)); n == 0 {
+		t.Fatal("no input of 32x32")
+	}
+	raw = bytes.ReplaceAll(raw, slices.Concat(dim, dim), []byte{0x0a, 0x02, 0x12, 0, 0x0a, 0x02, 0x12, 0})
+	g, err := checkpoint.ReadONNX(raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func build(s Spec, taps []string) (*Extractor, error) {
+	weights, err := s.Weights(taps, noStore)
+	if err != nil {
+		return nil, err
+	}
+	return New(s, taps, weights.Read)
 }

@@ -81,6 +81,12 @@ func TestDamagedNetworksAreRefused(t *testing.T) {
 			nodes:     []checkpoint.ONNXNode{node("a = Conv(x,w)", attributes{"pads": {Ints: []int64{500, 500, 500, 500}}}), node("y = Conv(a,w)", nil)},
 			constants: map[string]*checkpoint.ONNXTensor{"w": floats([]int{3, 3, 1, 1})},
 		}, "1032x1032 positions"},
+		"positions of pictures larger than all memory": {sketch{
+			nodes: []checkpoint.ONNXNode{node("a = Conv(x,w)", attributes{"strides": {Ints: []int64{512, 512}}}), node("b = Reshape(a,shape)", nil),
+				node("y = Add(b,positions)", nil)},
+			constants: map[string]*checkpoint.ONNXTensor{"w": floats([]int{1, 3, 512, 512}), "shape": wholes(checkpoint.I64, []int{3}, 1, -1, 1),
+				"positions": floats([]int{1, 1024, 1})},
+		}, "an ONNX network for pictures of shape [-1 3 16384 16384]"},
 		"pictures larger than all memory": {sketch{
 			input: []int{1, 3, 1 << 30, 1 << 30},
 			nodes: []checkpoint.ONNXNode{node("y = Relu(x)", nil)},

@@ -62,11 +62,12 @@ func Import(g *checkpoint.ONNX, taps []string) (*Imported, error) {
 	if len(in.Shape) == 4 && in.Shape[1] >= 0 {
 		n.channels = in.Shape[1]
 	}
-	if h, w, ok := n.InputSize(); ok && (n.channels > maxElements || h > maxElements/max(n.channels, 1)/w) {
-		return nil, &fault.LimitError{What: fmt.Sprintf("an ONNX network for pictures of shape %v", in.Shape), Limit: fmt.Sprint(maxElements, " values")}
-	}
 	if err := n.link(g, nodes, values); err != nil {
 		return nil, err
+	}
+	n.implySize()
+	if h, w, ok := n.InputSize(); ok && (n.channels > maxElements || h > maxElements/max(n.channels, 1)/w) {
+		return nil, &fault.LimitError{What: fmt.Sprintf("an ONNX network for pictures of shape %v", n.shape), Limit: fmt.Sprint(maxElements, " values")}
 	}
 	n.fused = fuse(g, nodes, values, n.channels)
 	if n.fused == nil {

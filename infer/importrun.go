@@ -16,7 +16,9 @@ func (n *Imported) Run(ctx context.Context, batch *tensor.Tensor, workers int) (
 		return nil, &fault.ShapeError{What: "batch", Want: fmt.Sprintf("(N,%d,H,W)", n.channels), Got: batch.Shape}
 	}
 	if h, w, ok := n.OnlySize(); ok && (batch.Shape[2] != h || batch.Shape[3] != w) {
-		return nil, fmt.Errorf("a %dx%d picture: the network was exported for pictures of one size alone, %dx%d (width x height)", batch.Shape[3], batch.Shape[2], w, h)
+		return nil, &fault.UnsupportedError{
+			What: fmt.Sprintf("a %dx%d picture in a network that was exported for pictures of %dx%d (width x height) alone", batch.Shape[3], batch.Shape[2], w, h),
+			Hint: fmt.Sprintf("resize it (--resize letterbox or exact, --size %dx%d), or export the network with open sizes (dynamic axes, and of a vision transformer positions that are resized)", h, w)}
 	}
 	if n.fused != nil {
 		return n.fused.Run(ctx, batch, workers)
@@ -97,7 +99,7 @@ func (n *Imported) runOne(ctx context.Context, picture *array, given []*tensor.T
 	return taps, nil
 }
 
-// InputSize is the height and width that the network was exported for; ok is false where they are open.
+// InputSize is the height and width that the network was exported for, or that its positions imply; ok is false where they are open.
 func (n *Imported) InputSize() (height, width int, ok bool) {
 	if len(n.shape) != 4 || n.shape[2] <= 0 || n.shape[3] <= 0 {
 		return 0, 0, false

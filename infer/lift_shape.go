@@ -139,6 +139,7 @@ func (l *lifter) positions(n *checkpoint.ONNXNode, x symbol, constant, name stri
 		a.len() != a.shape[a.rank()-1]*a.shape[a.rank()-2] || a.shape[a.rank()-1] != l.graph.Channels(x.v) || a.shape[a.rank()-2] < 2 {
 		return symbol{}, false
 	}
+	l.sized = true
 	if m := &l.graph.nodes[x.v]; m.kind == tokens && m.rows*m.channels == a.len() && l.exclusive(x.v) {
 		t := l.weights[m.name+".table"]
 		for i, v := range a.floats {

@@ -134,6 +134,20 @@ func divide(x, y int64) int64 {
 	return x / y
 }
 
+// opMod is what is left of x over y: with y's sign, or with x's where fmod says so, as it must for floats.
+func opMod(c *call) []*array {
+	fmod := c.integer("fmod", 0) != 0
+	check(fmod || !c.input(0).isFloat(), "Mod of floats without fmod")
+	return arithmetic(func(x, y float32) float32 { return float32(math.Mod(float64(x), float64(y))) }, func(x, y int64) int64 {
+		check(y != 0, "division by zero")
+		left := x % y
+		if left != 0 && !fmod && (left < 0) != (y < 0) {
+			left += y
+		}
+		return left
+	})(c)
+}
+
 // opPow is x to the power of y, of any type.
 func opPow(c *call) []*array {
 	x, y := c.floats(0), c.input(1)

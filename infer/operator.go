@@ -35,7 +35,7 @@ func init() {
 		"Exp": opExp, "Log": opLog, "Sqrt": opSqrt, "Reciprocal": unary(reciprocal), "Floor": opFloor, "Ceil": opCeil, "Round": opRound,
 		"Neg": opNeg, "Abs": opAbs, "Sin": opSin, "Cos": opCos,
 		// op_binary.go
-		"Add": opAdd, "Sub": opSub, "Mul": opMul, "Div": opDiv, "Pow": opPow, "Min": opMin, "Max": opMax, "Sum": opAdd, "PRelu": opPRelu,
+		"Add": opAdd, "Sub": opSub, "Mul": opMul, "Div": opDiv, "Pow": opPow, "Mod": opMod, "Min": opMin, "Max": opMax, "Sum": opAdd, "PRelu": opPRelu,
 		"Equal": opEqual, "Less": opLess, "Greater": opGreater, "LessOrEqual": opLessOrEqual, "GreaterOrEqual": opGreaterOrEqual,
 		"And": opAnd, "Or": opOr, "Not": opNot, "Where": opWhere,
 		// op_shape.go, op_slice.go, op_join.go, op_pad.go, op_constant.go

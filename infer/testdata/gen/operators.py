@@ -158,6 +158,11 @@ def main():
     conv("1x1-grouped-uneven", w(6, 2, 1, 1), group=3, strides=[4, 2], shape=(2, 6, 10, 12))
     conv("1x1-padded-uneven", w(4, 3, 1, 1), strides=[3, 2], pads=[1, 0, 0, 1])
     conv("1x1-padded-behind", w(4, 3, 1, 1), pads=[0, 0, 1, 2])
+    case("mod", "Mod", constants=(w(3, 1, 1),), fmod=1)
+    for fmod in (0, 1):  # of whole numbers of both signs
+        graph(f"mod-whole-{fmod}", [helper.make_node("Mul", ["x", "ten"], ["t"]), helper.make_node("Cast", ["t"], ["i"], to=TensorProto.INT64),
+                                    helper.make_node("Mod", ["i", "by"], ["m"], fmod=fmod), helper.make_node("Cast", ["m"], ["y"], to=TensorProto.FLOAT)],
+              [numpy_helper.from_array(np.float32(10), "ten"), numpy_helper.from_array(ints(3, -3, 4, -5, 1), "by")], (1, 3, 4, 5), 17)
     (here / "operators.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     print(len(cases), (here / "operators.json").stat().st_size)
 

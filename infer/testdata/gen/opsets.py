@@ -20,6 +20,7 @@ import onnxruntime
 import timm.layers
 import timm.models.vision_transformer
 import torch
+import torchvision
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torchvision.models import mobilenetv3
@@ -84,6 +85,10 @@ def exported(build, shape, opset, dynamo):
     timm.layers.set_fused_attn(opset >= 14)  # scaled_dot_product_attention has no older form
     model = randomise(build())
     options = {"external_data": False} if dynamo else {"training": torch.onnx.TrainingMode.PRESERVE} if opset % 2 else {}  # which leaves batch norms as they are
+    return saved(model, shape, opset, dynamo, **options)
+
+
+def saved(model, shape, opset, dynamo, **options):
     with tempfile.NamedTemporaryFile(suffix=".onnx") as f:
         torch.onnx.export(model, (torch.from_numpy(picture(shape)),), f.name, opset_version=opset, input_names=["input"], output_names=["output"], dynamo=dynamo, **options)
         m = onnx.load(f.name)
@@ -151,6 +156,9 @@ def main():
             note(f"{name}-{opset}", exported(build, shape, opset, False), shape, "torch, dynamo=False")
         for opset in range(18, 22):
             note(f"{name}-{opset}-dynamo", exported(build, shape, opset, True), shape, "torch, dynamo=True")
+    # nn.MultiheadAttention, and open sizes that the positions do not follow
+    net = randomise(torchvision.models.VisionTransformer(image_size=24, patch_size=6, num_layers=1, num_heads=2, hidden_dim=12, mlp_dim=24, num_classes=5))
+    note("torchvision-vit-17", saved(net, (1, 3, 24, 24), 17, False, dynamic_axes={"input": {0: "n", 2: "h", 3: "w"}}), (1, 3, 24, 24), "torchvision, dynamo=False")
     m, features = tensorflow()
     note("tf2onnx-13", m, (1, 3, 33, 26), "onnx.helper", features)
     (here / "opsets.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
