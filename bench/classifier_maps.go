@@ -31,6 +31,7 @@ func compareMaps(args []string) error {
 	size := flags.Int("size", 224, "pixels of the shorter side")
 	good := flags.Int("good", 150, "good training pictures")
 	test := flags.Int("test", 60, "good test pictures")
+	seed := flags.Uint64("seed", 0, "of the classifier's training; the split stays")
 	only := flags.String("only", "", "the rows of one method alone: classifier, patchcore or padim")
 	from := flags.String("train-from", "", "first layer of the backbone that learns, too; pictures are then squashed to squares")
 	if err := flags.Parse(args); err != nil {
@@ -58,7 +59,7 @@ func compareMaps(args []string) error {
 		}
 	}
 	if *only == "" || *only == blemish.ClassifierMethod {
-		model, err := mapsClassifier(ctx, train, valid, tested, *size, *from)
+		model, err := mapsClassifier(ctx, train, valid, tested, *size, *from, *seed)
 		if err != nil {
 			return err
 		}
@@ -88,8 +89,8 @@ func compareMaps(args []string) error {
 }
 
 // mapsClassifier trains the classifier that is explained, and says how good it is.
-func mapsClassifier(ctx context.Context, train, valid, tested []dataset.Item, size int, from string) (*blemish.Model, error) {
-	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "scales": null}`), Preprocess: preprocess(size)}
+func mapsClassifier(ctx context.Context, train, valid, tested []dataset.Item, size int, from string, seed uint64) (*blemish.Model, error) {
+	config := blemish.ClassifierConfig{Options: json.RawMessage(`{"views": 2, "scales": null}`), Preprocess: preprocess(size), Seed: seed}
 	if from != "" {
 		config.Options = json.RawMessage(fmt.Sprintf(`{"views": 2, "train_from": %q, "epochs": 8, "warmup": 1, "learning_rate": 1e-3, "backbone_rate": 0.3, "batch_size": 32, "stop_after": 0}`, from))
 		config.Preprocess.Resize, config.Preprocess.Size, config.Preprocess.Height, config.Preprocess.Width = transform.Exact, 0, size, size
