@@ -279,8 +279,12 @@ func FuzzImport(f *testing.F) {
 		if err != nil {
 			return
 		}
+		h, w, fixed := network.OnlySize()
+		if !fixed || h > 64 || w > 64 {
+			h, w = 32, 32
+		}
 		if c := network.Channels(); c > 0 && c <= 16 {
-			network.Run(context.Background(), picture(1, c, 32, 32), 1)
+			network.Run(context.Background(), picture(1, c, h, w), 1)
 		}
 	})
 }

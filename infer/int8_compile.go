@@ -200,6 +200,8 @@ func (c *int8Compiler) quantizerOf(n *checkpoint.ONNXNode) (q quantizer, ok bool
 		}
 		lo, hi = levels(z.DType)
 		zero = float32(z.Integers[0])
+	} else if n.Attributes["output_dtype"].Int != 0 { // of levels that count from 0; operators know them
+		return q, false
 	}
 	if s == nil || len(s.Floats) != 1 || !(s.Floats[0] > 0) || math.IsInf(float64(s.Floats[0]), 1) || zero < lo || zero > hi {
 		return q, false

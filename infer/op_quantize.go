@@ -50,7 +50,7 @@ func perAxis(c *call, x, scale, zero *array, run func(from, to int, scale, zero 
 // opQuantizeLinear is x/scale, rounded to nearest even, plus the zero point, limited to the type's range.
 func opQuantizeLinear(c *call) []*array {
 	x, scale, zero := c.floats(0), c.input(1), c.optional(2)
-	t := checkpoint.U8
+	t := c.quantized()
 	if zero != nil {
 		t = zero.dtype
 	}
@@ -63,6 +63,19 @@ func opQuantizeLinear(c *call) []*array {
 		}
 	})
 	return one(y)
+}
+
+// quantized is the type of levels that have no zero point: from opset 21 on an attribute's.
+func (c *call) quantized() checkpoint.DType {
+	kind := c.integer("output_dtype", 0)
+	if kind == 0 {
+		return checkpoint.U8
+	}
+	t, ok := castTypes[kind]
+	if !ok {
+		unsupported("quantising to ONNX data type %d", kind)
+	}
+	return t
 }
 
 func level(v, scale, zero, lo, hi float32) float32 {

@@ -163,6 +163,14 @@ def main():
         graph(f"mod-whole-{fmod}", [helper.make_node("Mul", ["x", "ten"], ["t"]), helper.make_node("Cast", ["t"], ["i"], to=TensorProto.INT64),
                                     helper.make_node("Mod", ["i", "by"], ["m"], fmod=fmod), helper.make_node("Cast", ["m"], ["y"], to=TensorProto.FLOAT)],
               [numpy_helper.from_array(np.float32(10), "ten"), numpy_helper.from_array(ints(3, -3, 4, -5, 1), "by")], (1, 3, 4, 5), 17)
+    n = helper.make_node
+    for dtype in (TensorProto.INT8, TensorProto.INT16):
+        graph(f"quantize-output-dtype-{dtype}", [n("QuantizeLinear", ["x", "s"], ["q"], output_dtype=dtype), n("DequantizeLinear", ["q", "s"], ["y"])],
+              [numpy_helper.from_array(np.float32(0.006), "s")], (1, 3, 5, 7), 21)
+    graph("quantized-convolution-output-dtype", [n("QuantizeLinear", ["x", "s"], ["q"], output_dtype=TensorProto.INT8), n("DequantizeLinear", ["q", "s"], ["d"]),
+                                                 n("DequantizeLinear", ["w", "s"], ["f"]), n("Conv", ["d", "f"], ["c"]), n("QuantizeLinear", ["c", "t", "z"], ["p"]), n("DequantizeLinear", ["p", "t", "z"], ["y"])],
+          [numpy_helper.from_array(np.float32(1 / 128), "s"), numpy_helper.from_array(rng.integers(-128, 128, (4, 3, 1, 1)).astype(np.int8), "w"),
+           numpy_helper.from_array(np.float32(1 / 16), "t"), numpy_helper.from_array(np.int8(3), "z")], (1, 3, 5, 7), 21)
     (here / "operators.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     print(len(cases), (here / "operators.json").stat().st_size)
 
