@@ -113,16 +113,16 @@ func TestPicklesThatGrowAreRefused(t *testing.T) {
 	pairs := nested + strings.Repeat("2\x86", 59)
 	long := strings.Repeat("\x01", 1<<20)
 	name := "}X\x00\x00\x10\x00" + strings.Repeat("n", 1<<20) + "](" + strings.Repeat("K\x01", 1<<19) + "es."
-	for what, pickle := range map[string]string{
-		"a magic number of tuples": "\x80\x02" + pairs + ".",
-		"a storage of tuples":      "\x80\x02" + pairs + "\x85Q.",
-		"a long integer":           "\x80\x02\x8b\x00\x00\x10\x00" + long + ".",
-		"many digits":              "\x80\x02L" + strings.Repeat("7", 1<<19) + "\n.",
+	for pickle, want := range map[string]string{
+		pairs + ".":                              "not of torch.save",
+		pairs + "\x85Q.":                         "persistent id of a ?",
+		"\x8b\x00\x00\x10\x00" + long + ".":      "integer of 1048576 bytes",
+		"L" + strings.Repeat("7", 1<<19) + "\n.": "integer of 524288 digits",
 	} {
-		started := time.Now()
+		pickle = "\x80\x02" + pickle
 		_, err := NewFile(strings.NewReader(pickle), int64(len(pickle)))
-		if err == nil || len(err.Error()) > 200 || time.Since(started) > 5*time.Second {
-			t.Errorf("%s: %.300v after %v", what, err, time.Since(started))
+		if err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %.300v", want, err)
 		}
 	}
 	var archive bytes.Buffer // of a pickle a thousand times as large
