@@ -54,29 +54,48 @@ func (j *attentionJob) Do(v *Values, w *Worker, phase, item int) {
 	to := v.Scratch[item*j.head:][:j.head]
 	if item < j.a.Heads {
 		j.packKeys(v.In, (j.a.Heads+head)*j.total, to)
-		return
-	}
-	for b := range j.total { // values lie as weights do already, but for what pads them
-		n := copy(to[b*j.padded*Block:][:j.padded*Block], v.In.row((2*j.a.Heads+head)*j.total+b, 0))
-		clear(to[b*j.padded*Block+n:][:j.padded*Block-n])
+	} else {
+		j.packValues(v.In, (2*j.a.Heads+head)*j.total, to)
 	}
 }
 
-// packKeys lays keys out as weights: (blocks of tokens, channels, 16).
+// packKeys lays keys out as weights: (groups of blocks of tokens, channels, a group's tokens).
 func (j *attentionJob) packKeys(in *Activation, block int, to []float32) {
-	channels := j.total * Block
-	for b := range j.total {
-		row := in.row(block+b, 0)
-		for t := range j.padded {
-			dst := to[(t/Block*channels+b*Block)*Block+t%Block:]
-			if t >= j.tokens {
-				for c := range Block {
-					dst[c*Block] = 0
+	channels, blocks := j.total*Block, j.padded/Block
+	for first := 0; first < blocks; first += j.set.blocks {
+		width := min(j.set.blocks, blocks-first) * Block
+		for b := range j.total {
+			row := in.row(block+b, 0)
+			for t := range width {
+				dst := to[(first*channels+b*width)*Block+t:]
+				token := first*Block + t
+				if token >= j.tokens {
+					for c := range Block {
+						dst[c*width] = 0
+					}
+					continue
 				}
-				continue
+				for c, k := range row[token*Block:][:Block] {
+					dst[c*width] = k
+				}
 			}
-			for c, k := range row[t*Block:][:Block] {
-				dst[c*Block] = k
+		}
+	}
+}
+
+// packValues lays values out as weights: (groups of blocks of channels, tokens, a group's channels).
+func (j *attentionJob) packValues(in *Activation, block int, to []float32) {
+	for first := 0; first < j.total; first += j.set.blocks {
+		n := min(j.set.blocks, j.total-first)
+		for b := range n {
+			row := in.row(block+first+b, 0)
+			for t := range j.padded {
+				dst := to[first*j.padded*Block+(t*n+b)*Block:][:Block]
+				if t < j.tokens {
+					copy(dst, row[t*Block:])
+				} else {
+					clear(dst)
+				}
 			}
 		}
 	}
@@ -95,13 +114,15 @@ func (j *attentionJob) look(v *Values, w *Worker, head, span int) {
 	keys, values := v.Scratch[head*j.head:], v.Scratch[(j.a.Heads+head)*j.head:]
 	a := &w.tile
 	*a = tileArgs{offsets: &j.offsets[0], steps: j.total, quads: Block / 4, bias: &noBias[0], stride: 4 * Block, lo: -unbounded, hi: unbounded, pitch: 4 * j.padded}
-	for b := range j.padded / Block {
+	for b := 0; b < j.padded/Block; b += j.set.blocks {
+		blocks := min(j.set.blocks, j.padded/Block-b)
 		a.weights = &keys[b*j.total*Block*Block]
 		for i := range tiles {
 			a.in = unsafe.Pointer(&in.Data[in.at(head*j.total, 0, first+tiles[i].x)])
-			a.out0 = unsafe.Pointer(&scores[tiles[i].x*j.padded+b*Block])
+			at := tiles[i].x*j.padded + b*Block
+			a.out0, a.out1 = unsafe.Pointer(&scores[at]), unsafe.Pointer(&scores[at+(blocks-1)*Block])
 			a.more = tiles[i].more
-			tiles[i].tile.run[0](a)
+			tiles[i].tile.run[blocks-1](a)
 		}
 	}
 	for q := range n {
@@ -114,13 +135,15 @@ func (j *attentionJob) look(v *Values, w *Worker, head, span int) {
 		clear(spare)
 	}
 	*a = tileArgs{offsets: &j.here[0], steps: 1, quads: j.padded / 4, bias: &noBias[0], stride: 4 * j.padded, lo: j.l.Lo, hi: j.l.Hi, pitch: 4 * Block}
-	for b := range j.total {
+	for b := 0; b < j.total; b += j.set.blocks {
+		blocks := min(j.set.blocks, j.total-b)
 		a.weights = &values[b*j.padded*Block]
 		for i := range tiles {
 			a.in = unsafe.Pointer(&scores[tiles[i].x*j.padded])
-			a.out0 = unsafe.Pointer(&out.Data[out.at(head*j.total+b, 0, first+tiles[i].x)])
+			at := out.at(head*j.total+b, 0, first+tiles[i].x)
+			a.out0, a.out1 = unsafe.Pointer(&out.Data[at]), unsafe.Pointer(&out.Data[at+(blocks-1)*out.plane()])
 			a.more = tiles[i].more
-			tiles[i].tile.run[0](a)
+			tiles[i].tile.run[blocks-1](a)
 		}
 	}
 }
