@@ -5,6 +5,7 @@ package patchcore
 import (
 	"fmt"
 
+	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
 )
 
@@ -15,6 +16,10 @@ type Config struct {
 	Projection   int     `json:"projection"`    // choose the coreset by distances in this many random dimensions; 0 means in all
 	Neighbours   int     `json:"neighbours"`    // of the nearest patch, that weight a picture's score (b of eq. 7); 1 means no weighting
 	Sigma        float64 `json:"sigma"`         // of the map's Gaussian blur, in input pixels; 0 means none
+
+	// Support is the share of the good pictures, below 1, that should have a patch like each one kept; 0 asks for none. What lies near a kept patch that
+	// fewer have is still far from good by as much as they are from having it: good pictures that may hold defects want 0.2.
+	Support float64 `json:"support,omitempty"`
 }
 
 // DefaultConfig keeps 2 % of the patches, but at most 10,000: docs/defaults.md has the measurements. anomalib keeps 10 %.
@@ -33,6 +38,8 @@ func (c Config) Validate() error {
 		return &fault.ConfigError{Field: "projection", Value: c.Projection, Reason: "want 0 (none) or more dimensions"}
 	case c.Neighbours < 1:
 		return &fault.ConfigError{Field: "neighbours", Value: c.Neighbours, Reason: "want at least 1"}
+	case !(c.Support >= 0 && c.Support < 1):
+		return &fault.ConfigError{Field: "support", Value: c.Support, Reason: "want 0 (none) or a share below 1"}
 	case !(c.Sigma >= 0 && c.Sigma <= maxSigma):
 		return &fault.ConfigError{Field: "sigma", Value: c.Sigma, Reason: fmt.Sprintf("want 0 to %d pixels", maxSigma)}
 	}
@@ -40,6 +47,17 @@ func (c Config) Validate() error {
 }
 
 const maxSigma = 1000
+
+// warySupport was chosen on brick walls with planted defects: docs/contamination.md.
+const warySupport = 0.2
+
+// Wary returns the configuration for good pictures that may hold defects: one that asks for Support.
+func (c Config) Wary() detect.Trainer {
+	if c.Support == 0 {
+		c.Support = warySupport
+	}
+	return c
+}
 
 // coreset is how many of n patches are kept, at least one.
 func (c Config) coreset(n int) int {

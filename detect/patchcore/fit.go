@@ -64,7 +64,13 @@ func (c Config) Fit(ctx context.Context, train detect.Source, opts *detect.FitOp
 		chunk := chunkOf(starts, patch)
 		copy(bank.Data[i*dim:][:dim], points.Chunks[chunk][(patch-starts[chunk])*points.Width:])
 	}
-	return newDetector(c, bank, o.Extractor), nil
+	var rarity *tensor.Tensor
+	if c.Support > 0 {
+		if rarity, err = c.rarities(ctx, points, chosen, starts, rng, o); err != nil {
+			return nil, err
+		}
+	}
+	return newDetector(c, bank, rarity, o.Extractor), nil
 }
 
 // chunkOf finds the chunk that holds a patch.

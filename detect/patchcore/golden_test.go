@@ -106,7 +106,7 @@ func TestAgreesWithThePaperAndAnomalib(t *testing.T) {
 	for i, c := range chosen {
 		copy(bank.Data[i*12:][:12], all[c*points.Width:])
 	}
-	d := newDetector(DefaultConfig(), bank, given{})
+	d := newDetector(DefaultConfig(), bank, nil, given{})
 	for _, c := range g.Cases {
 		x := picture(c.Picture, c.H, c.W)
 		r, err := d.Score(context.Background(), x.Reshape(append([]int{1}, x.Shape...)...), nil)

@@ -17,12 +17,23 @@ import (
 type detector struct {
 	config    Config
 	bank      *tensor.Tensor // (coreset, channels)
-	index     *knn.Index
+	rarity    *tensor.Tensor // (coreset): see Config.Support; nil without
+	index     *knn.Index     // of the bank's rows, with a last value more where there are rarities
 	extractor detect.Extractor
 }
 
-func newDetector(c Config, bank *tensor.Tensor, e detect.Extractor) *detector {
-	return &detector{c, bank, knn.NewIndex(bank.Data, bank.Shape[1]), e}
+// newDetector lifts a bank with rarities out of the patches' space: each row gets its rarity r as a last value, where queries have 0, so that the
+// distance from a row that lies d away is √(d²+r²).
+func newDetector(c Config, bank, rarity *tensor.Tensor, e detect.Extractor) *detector {
+	rows, dim := bank.Data, bank.Shape[1]
+	if rarity != nil {
+		rows = make([]float32, 0, len(bank.Data)+len(rarity.Data))
+		for i, r := range rarity.Data {
+			rows = append(append(rows, bank.Data[i*dim:][:dim]...), r)
+		}
+		dim++
+	}
+	return &detector{c, bank, rarity, knn.NewIndex(rows, dim), e}
 }
 
 // Score computes each patch's distance to the memory bank. The picture's score is the largest, weighted by eq. 7; the map is the distances, resized
@@ -43,9 +54,13 @@ func (d *detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 		if p.Dim != d.bank.Shape[1] {
 			return nil, &fault.ShapeError{What: "patch embedding", Want: fmt.Sprintf("(%d)", d.bank.Shape[1]), Got: []int{p.Dim}}
 		}
-		queries := make([]float32, 0, p.H*p.W*p.Dim)
-		for at := 0; at < len(p.Data); at += p.Width {
-			queries = append(queries, p.Data[at:at+p.Dim]...)
+		dim := p.Dim
+		if d.rarity != nil {
+			dim++
+		}
+		queries := make([]float32, p.H*p.W*dim)
+		for j := range p.H * p.W {
+			copy(queries[j*dim:], p.Data[j*p.Width:][:p.Dim])
 		}
 		nearest, err := d.index.Nearest(ctx, queries, workers)
 		if err != nil {
@@ -60,7 +75,7 @@ func (d *detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 			}
 		}
 		results[i] = detect.Result{
-			Score: d.weigh(nearest[farthest], queries[farthest*p.Dim:][:p.Dim]),
+			Score: d.weigh(nearest[farthest], queries[farthest*dim:][:dim]),
 			Map:   transform.SmoothResize(distances, batch.Shape[2], batch.Shape[3], d.config.Sigma),
 		}
 	}
@@ -89,11 +104,18 @@ func (d *detector) weigh(nearest knn.Neighbour, query []float32) float32 {
 	return float32((1 - 1/sum) * own)
 }
 
-const bankName = "memory_bank"
+const (
+	bankName   = "memory_bank"
+	rarityName = "rarity"
+)
 
 func (d *detector) State() (detect.State, error) {
 	config, err := json.Marshal(d.config)
-	return detect.State{Config: config, Tensors: map[string]*tensor.Tensor{bankName: d.bank}}, err
+	tensors := map[string]*tensor.Tensor{bankName: d.bank}
+	if d.rarity != nil {
+		tensors[rarityName] = d.rarity
+	}
+	return detect.State{Config: config, Tensors: tensors}, err
 }
 
 // Open restores a detector from its State.
@@ -110,11 +132,19 @@ func Open(s detect.State, e detect.Extractor) (detect.Detector, error) {
 	for _, t := range e.Taps() {
 		channels += t.Channels
 	}
-	if bank == nil || len(s.Tensors) != 1 || len(bank.Shape) != 2 || bank.Shape[0] < 1 || bank.Shape[1] != channels {
+	want := 1
+	if c.Support > 0 {
+		want = 2
+	}
+	if bank == nil || len(s.Tensors) != want || len(bank.Shape) != 2 || bank.Shape[0] < 1 || bank.Shape[1] != channels {
 		return nil, &fault.FormatError{Format: "PatchCore", Reason: fmt.Sprintf("its memory bank is not of %d channels", channels)}
 	}
 	if !detect.Usable(bank.Data) {
 		return nil, &fault.FormatError{Format: "PatchCore", Reason: "its memory bank holds numbers that are not finite, or beyond ±1e15"}
 	}
-	return newDetector(c, bank, e), nil
+	rarity := s.Tensors[rarityName]
+	if c.Support > 0 && (rarity == nil || len(rarity.Shape) != 1 || rarity.Shape[0] != bank.Shape[0] || !detect.Usable(rarity.Data)) {
+		return nil, &fault.FormatError{Format: "PatchCore", Reason: fmt.Sprintf("it does not hold a usable rarity for each of the %d patches of its memory bank", bank.Shape[0])}
+	}
+	return newDetector(c, bank, rarity, e), nil
 }
