@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
 )
 
@@ -41,14 +43,17 @@ type Suspect struct {
 
 // How suspects are found. docs/contamination.md says what these were chosen from.
 const (
-	screenSpreads = 2   // by auto: how far above the median a suspect is
-	screenSurplus = 1.5 // by rate: how many are left out for each one expected
-	screenLeast   = 10  // pictures without which there is no rule to be an exception from
+	screenQuantile = 0.2 // a patch is as far from the others as from this share of the pictures: a tenth of defects alike do not excuse each other
+	screenPatches  = 256 // of a picture, at most: many pictures are compared
+	screenTop      = 0.1 // the share of a picture's patches, the most unusual ones, whose mean distance is the picture's
+	screenSpreads  = 3   // by auto: how far above the median a suspect is
+	screenSurplus  = 1.5 // by rate: how many are left out for each one expected
+	screenLeast    = 10  // pictures without which there is no rule to be an exception from
 )
 
 // screen finds suspects among good pictures, whatever the method that is to learn from them: it compares the patches of each picture with those of
-// the others. It returns the other pictures and the suspects, most suspicious first.
-func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Source, []Suspect, error) {
+// the others. It returns the other pictures and the suspects, most suspicious first. No screening finds all, so a method that can learn warily does from here on.
+func (t *trainer) screen(ctx context.Context, good Source, c Contamination) (Source, []Suspect, error) {
 	if c == (Contamination{}) {
 		return good, nil, nil
 	}
@@ -67,13 +72,17 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 		}
 		preprocess, extract = p.preprocess, net.extract
 	}
-	pictures, paths, err := sparsePatches(ctx, prepared{good, preprocess, t.opts.workers()}, extract, "suspects: ", t.opts)
+	pictures, paths, err := sparsePatches(ctx, prepared{good, preprocess, t.opts.workers()}, extract, screenPatches, "suspects: ", t.opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	scores, err := strangeness(ctx, pictures, t.seed, "suspects: ", t.opts)
+	order := rand.New(rand.NewPCG(t.seed, 0x73757370)).Perm(len(pictures)) // a stream of its own
+	scores, err := distances(ctx, pictures, order[:min(len(order), strangeReferences)], screenQuantile, screenTop, "suspects", t.opts)
 	if err != nil {
 		return nil, nil, err
+	}
+	if m, ok := t.plan.trainer.(interface{ Wary() detect.Trainer }); ok {
+		t.plan.trainer = m.Wary()
 	}
 	out, why := c.choose(scores)
 	dir := commonFolder(paths)

@@ -231,7 +231,7 @@ func (c OutlierConfig) describesRows() bool {
 }
 
 func (c OutlierConfig) rankPatches(ctx context.Context, source prepared, extractor detect.Extractor, opts *Options) (*Outliers, []string, error) {
-	patches, paths, err := sparsePatches(ctx, source, extractor, "", opts)
+	patches, paths, err := sparsePatches(ctx, source, extractor, strangePatches, "", opts)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,8 +24,8 @@ const (
 )
 
 // sparsePatches returns every second patch of every second row of each picture, as PatchCore embeds them, or fewer of large pictures: memory is
-// bounded by 0.7 MB a picture for 152 channels.
-func sparsePatches(ctx context.Context, source detect.Source, extract detect.Extractor, stage string, opts *Options) (pictures []embed.Patches, paths []string, err error) {
+// bounded by 0.7 MB a picture for 152 channels where most is strangePatches.
+func sparsePatches(ctx context.Context, source detect.Source, extract detect.Extractor, most int, stage string, opts *Options) (pictures []embed.Patches, paths []string, err error) {
 	tick := opts.progress(stage+"features", source.Len())
 	for e, err := range detect.Extract(ctx, source, &detect.FitOptions{Extractor: extract, Workers: opts.workers()}) {
 		if err != nil {
@@ -35,16 +35,16 @@ func sparsePatches(ctx context.Context, source detect.Source, extract detect.Ext
 		for i, m := range e.Maps {
 			maps[i] = embed.Pool3x3(m)
 		}
-		pictures, paths = append(pictures, sparse(embed.Concat(maps))), append(paths, e.Sample.Name)
+		pictures, paths = append(pictures, sparse(embed.Concat(maps), most)), append(paths, e.Sample.Name)
 		tick()
 	}
 	return pictures, paths, ctx.Err()
 }
 
-// sparse keeps every second patch in both directions, or every third, and so on, so that there are at most strangePatches.
-func sparse(all embed.Patches) embed.Patches {
+// sparse keeps every second patch in both directions, or every third, and so on, so that there are no more than most.
+func sparse(all embed.Patches, most int) embed.Patches {
 	step := 2
-	for ((all.H+step-1)/step)*((all.W+step-1)/step) > strangePatches {
+	for ((all.H+step-1)/step)*((all.W+step-1)/step) > most {
 		step++
 	}
 	some := embed.Patches{H: (all.H + step - 1) / step, W: (all.W + step - 1) / step, Dim: all.Dim, Width: all.Width}
@@ -62,7 +62,7 @@ func sparse(all embed.Patches) embed.Patches {
 func strangeness(ctx context.Context, pictures []embed.Patches, seed uint64, stage string, opts *Options) ([]float64, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x73757370)) // a stream of its own
 	order := rng.Perm(len(pictures))
-	first, err := distances(ctx, pictures, order[:min(len(order), strangeReferences)], strangeFirst, stage+"round 1", opts)
+	first, err := distances(ctx, pictures, order[:min(len(order), strangeReferences)], strangeFirst, strangeTop, stage+"round 1", opts)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +73,12 @@ func strangeness(ctx context.Context, pictures []embed.Patches, seed uint64, sta
 		doubted[i] = true
 	}
 	trusted := slices.DeleteFunc(order, func(i int) bool { return doubted[i] })
-	return distances(ctx, pictures, trusted[:min(len(trusted), strangeReferences)], strangeSecond, stage+"round 2", opts)
+	return distances(ctx, pictures, trusted[:min(len(trusted), strangeReferences)], strangeSecond, strangeTop, stage+"round 2", opts)
 }
 
 // distances compares each picture with those of references that it is not. A patch is as far from them as the quantile of its distances from the
-// nearest patch of each, and a picture as far as its most unusual patches are on average.
-func distances(ctx context.Context, pictures []embed.Patches, references []int, quantile float64, stage string, opts *Options) ([]float64, error) {
+// nearest patch of each, and a picture as far as its most unusual patches, the share top of them, are on average.
+func distances(ctx context.Context, pictures []embed.Patches, references []int, quantile, top float64, stage string, opts *Options) ([]float64, error) {
 	indices := make([]*knn.Index, len(references))
 	parallel.For(opts.workers(), len(references), func(r int) {
 		p := pictures[references[r]]
@@ -105,7 +105,7 @@ func distances(ctx context.Context, pictures []embed.Patches, references []int, 
 			slices.Sort(d)
 			patches[p] = d[int(quantile*float64(len(d)-1))]
 		}
-		return topMean(patches, strangeTop), nil
+		return topMean(patches, top), nil
 	}) {
 		if err != nil {
 			return nil, err

@@ -15,7 +15,7 @@ func TestSparseKeepsEverySecondPatchOrFewer(t *testing.T) {
 		for i := range c.h * c.w {
 			all.Data = append(all.Data, float32(i))
 		}
-		got := sparse(all)
+		got := sparse(all, strangePatches)
 		step := float32((c.w + c.wantW - 1) / c.wantW)
 		if got.H != c.wantH || got.W != c.wantW || len(got.Data) != c.wantH*c.wantW {
 			t.Errorf("%dx%d: %dx%d of %d values", c.h, c.w, got.H, got.W, len(got.Data))
