@@ -123,6 +123,9 @@ func (f *trainFlags) classifierConfig(c console) (blemish.ClassifierConfig, erro
 			return none, usagef("--%s is not for --method classifier, which is calibrated on the validation pictures", name)
 		}
 	}
+	if changed("contamination") {
+		return none, usagef("--contamination is not for --method classifier, which learns from labels: to find wrong ones, rank each class folder by blemish outliers FOLDER")
+	}
 	raw, err := methodOptions(f.set)
 	if err != nil {
 		return none, err
