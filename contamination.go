@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
 )
 
@@ -52,8 +51,8 @@ const (
 )
 
 // screen finds suspects among good pictures, whatever the method that is to learn from them: it compares the patches of each picture with those of
-// the others. It returns the other pictures and the suspects, most suspicious first. No screening finds all, so a method that can learn warily does from here on.
-func (t *trainer) screen(ctx context.Context, good Source, c Contamination) (Source, []Suspect, error) {
+// the others. It returns the other pictures and the suspects, most suspicious first.
+func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Source, []Suspect, error) {
 	if c == (Contamination{}) {
 		return good, nil, nil
 	}
@@ -80,9 +79,6 @@ func (t *trainer) screen(ctx context.Context, good Source, c Contamination) (Sou
 	scores, err := distances(ctx, pictures, order[:min(len(order), strangeReferences)], screenQuantile, screenTop, "suspects", t.opts)
 	if err != nil {
 		return nil, nil, err
-	}
-	if m, ok := t.plan.trainer.(interface{ Wary() detect.Trainer }); ok {
-		t.plan.trainer = m.Wary()
 	}
 	out, why := c.choose(scores)
 	dir := commonFolder(paths)

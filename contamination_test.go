@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/blemish/blemish/detect/detecttest"
-	"github.com/blemish/blemish/detect/patchcore"
 	"github.com/blemish/blemish/imageio"
 	"github.com/blemish/blemish/transform"
 )
@@ -35,10 +34,10 @@ func (g grids) Picture(_ context.Context, i int) (Picture, error) {
 	return Picture{Path: fmt.Sprintf("/somewhere/set/part%d/%02d.png", i%2, i), Image: p}, nil
 }
 
-func screener(seed uint64, workers int) *trainer {
+func screener(seed uint64, workers int) trainer {
 	pre := transform.DefaultConfig()
 	pre.Resize = transform.None
-	return &trainer{plan: plan{preprocess: pre}, extract: detecttest.Extractor{}, seed: seed, opts: &Options{Workers: workers}}
+	return trainer{plan: plan{preprocess: pre}, extract: detecttest.Extractor{}, seed: seed, opts: &Options{Workers: workers}}
 }
 
 func TestScreeningFindsDefectsThatAreAlike(t *testing.T) {
@@ -104,19 +103,6 @@ func TestScreeningLeavesTrustedPicturesAlone(t *testing.T) {
 	cancel()
 	if _, _, err := screener(1, 1).screen(ctx, grids{20, 0}, Contamination{Auto: true}); err == nil {
 		t.Error("a cancelled screening went on")
-	}
-}
-
-func TestScreeningMakesPatchCoreWary(t *testing.T) {
-	for c, want := range map[Contamination]float64{{}: 0, {Auto: true}: 0.2, {Rate: 0.1}: 0.2} {
-		s := screener(1, 0)
-		s.plan.trainer = patchcore.DefaultConfig()
-		if _, _, err := s.screen(t.Context(), grids{12, 0}, c); err != nil {
-			t.Fatal(err)
-		}
-		if got := s.plan.trainer.(patchcore.Config).Support; got != want {
-			t.Errorf("%+v: support %v, want %v", c, got, want)
-		}
 	}
 }
 

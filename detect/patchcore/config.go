@@ -5,7 +5,6 @@ package patchcore
 import (
 	"fmt"
 
-	"github.com/blemish/blemish/detect"
 	"github.com/blemish/blemish/fault"
 )
 
@@ -18,7 +17,8 @@ type Config struct {
 	Sigma        float64 `json:"sigma"`         // of the map's Gaussian blur, in input pixels; 0 means none
 
 	// Support is the share of the good pictures, below 1, that should have a patch like each one kept; 0 asks for none. What lies near a kept patch that
-	// fewer have is still far from good by as much as they are from having it: good pictures that may hold defects want 0.2.
+	// fewer have is still far from good by as much as they are from having it. It makes up for most of what defects among the good pictures of one kind of
+	// surface do, and ruins sets of many kinds of good: docs/contamination.md.
 	Support float64 `json:"support,omitempty"`
 }
 
@@ -47,17 +47,6 @@ func (c Config) Validate() error {
 }
 
 const maxSigma = 1000
-
-// warySupport was chosen on brick walls with planted defects: docs/contamination.md.
-const warySupport = 0.2
-
-// Wary returns the configuration for good pictures that may hold defects: one that asks for Support.
-func (c Config) Wary() detect.Trainer {
-	if c.Support == 0 {
-		c.Support = warySupport
-	}
-	return c
-}
 
 // coreset is how many of n patches are kept, at least one.
 func (c Config) coreset(n int) int {

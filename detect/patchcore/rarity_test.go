@@ -133,18 +133,11 @@ func TestRarePatchesExcuseLess(t *testing.T) {
 	}
 }
 
-func TestWaryAsksForSupport(t *testing.T) {
-	if got := DefaultConfig().Wary().(Config).Support; got != warySupport {
-		t.Errorf("support %v", got)
-	}
-	own := DefaultConfig()
-	own.Support = 0.4
-	if got := own.Wary().(Config).Support; got != 0.4 {
-		t.Errorf("support %v in place of what was set", got)
-	}
+func TestSupportOutOfRange(t *testing.T) {
 	for _, bad := range []float64{-0.1, 1, math.NaN()} {
-		own.Support = bad
-		if own.Validate() == nil {
+		c := DefaultConfig()
+		c.Support = bad
+		if c.Validate() == nil {
 			t.Errorf("support %v is accepted", bad)
 		}
 	}
