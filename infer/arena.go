@@ -120,15 +120,11 @@ func (a *arena) compute(w *kernel.Worker, p phase, item int) {
 type idle struct {
 	mu   sync.Mutex
 	free []*arena // the last one was given back last
-	used int      // by runs
-	most int      // that were used at once
 }
 
 func (s *idle) take(p *plan) *arena {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used++
-	s.most = max(s.most, s.used)
 	for i := len(s.free) - 1; i >= 0; i-- {
 		if a := s.free[i]; a.plan == p {
 			s.free = append(s.free[:i], s.free[i+1:]...)
@@ -145,9 +141,8 @@ func (s *idle) give(a *arena) {
 	clear(a.results)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used--
 	s.free = append(s.free, a)
-	if most := max(s.most, runtime.GOMAXPROCS(0)+1); len(s.free) > most { // other sizes, or more callers than there will be again
+	if most := mostTogether*runtime.GOMAXPROCS(0) + 1; len(s.free) > most { // other sizes, or more callers than there will be again
 		s.free = append(s.free[:0], s.free[1:]...)
 	}
 }

@@ -58,7 +58,7 @@ func sameNumber(values []*array, a, b int) bool {
 func opRoundToLevels(c *call) []*array {
 	const block = 1 << 14
 	x, scale := c.floats(0), c.floats(1).floats[0]
-	lo, hi := levels(c.input(2).dtype)
+	lo, hi := levels(c.input(2).dtype) // refuses floats, which are no levels
 	zero := float32(c.input(2).integers[0])
 	y := newFloats(x.shape...)
 	parallel.For(c.workers, (x.len()+block-1)/block, func(i int) {

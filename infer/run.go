@@ -2,7 +2,6 @@ package infer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/blemish/blemish/fault"
@@ -29,16 +28,21 @@ func (n *Network) Run(ctx context.Context, batch *tensor.Tensor, workers int) ([
 	}
 	workers = parallel.Workers(workers)
 	if count == 1 {
-		return out, n.runOne(ctx, p, batch, out, 0, workers)
+		err = n.runOne(ctx, p, batch, out, 0, workers)
+	} else {
+		err = n.runBatch(ctx, p, batch, out, workers)
 	}
-	return out, n.runBatch(ctx, p, batch, out, workers)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // mostTogether bounds the pictures that are computed together, each in an arena of its own: four read weights a quarter as often, eight would
 // save another eighth.
 const mostTogether = 4
 
-// runBatch computes groups of pictures side by side.
+// runBatch computes groups of pictures side by side: of several each, with one thread, or of one, with as many threads as there are to spare.
 func (n *Network) runBatch(ctx context.Context, p *plan, batch *tensor.Tensor, out []*tensor.Tensor, workers int) error {
 	count := batch.Shape[0]
 	within := max(1, workers/count)
@@ -47,6 +51,7 @@ func (n *Network) runBatch(ctx context.Context, p *plan, batch *tensor.Tensor, o
 		groups += side - groups%side
 	}
 	groups = min(groups, count)
+	within = min(within, mostWorkers)
 	errs := make([]error, groups)
 	parallel.For(workers/within, groups, func(g int) {
 		var of [mostTogether]*arena
@@ -59,7 +64,12 @@ func (n *Network) runBatch(ctx context.Context, p *plan, batch *tensor.Tensor, o
 		}
 		errs[g] = of[0].run(ctx, of[:end-first], within)
 	})
-	return errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runOne computes picture i of a batch alone.

@@ -28,7 +28,7 @@ const (
 	mostSpans  = 64        // that are considered
 	outward    = 16        // bytes a cycle that come from beyond the second cache
 	copyBlocks = 8         // of outputs that make up for copying windows
-	copyShare  = 0.05      // of the time that copying windows must save, since tiles cover one line better than rows; with a stride they lie apart otherwise
+	copyShare  = 0.05      // of the time that copying windows must save, since tiles cover one line better than rows
 	copyBytes  = 2 << 20   // of windows: what is left of the third cache for one
 	spreadFrom = 16        // steps that make up for spreading results over rows with a border
 )
@@ -42,10 +42,15 @@ func (c *Conv) suitsPanels(l *Layer) bool {
 	if c.lies(l) {
 		return true
 	}
+	if l.Out.Blocks() < copyBlocks || 4*steps*Block*l.Out.H*l.Out.W > copyBytes {
+		return false
+	}
+	if c.spec.Stride > 1 { // what a row of tiles reads lies apart otherwise
+		return true
+	}
 	rows, _ := c.set.covers(l.Out.W)
 	line, _ := c.set.covers(l.Out.H * l.Out.W)
-	saved := 1 - line[l.Out.H*l.Out.W]/(float64(l.Out.H)*rows[l.Out.W])
-	return (saved > copyShare || c.spec.Stride > 1) && l.Out.Blocks() >= copyBlocks && 4*steps*Block*l.Out.H*l.Out.W <= copyBytes
+	return 1-line[l.Out.H*l.Out.W]/(float64(l.Out.H)*rows[l.Out.W]) > copyShare
 }
 
 // lies says whether the input's pixels lie in one line already.
