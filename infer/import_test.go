@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -93,10 +94,7 @@ func TestNetworksComputeWhatONNXRuntimeDoes(t *testing.T) {
 			if g.Opset != c.Opset {
 				t.Errorf("opset %d, want %d", g.Opset, c.Opset)
 			}
-			var taps []string
-			for tap := range c.Taps {
-				taps = append(taps, tap)
-			}
+			taps := slices.Sorted(maps.Keys(c.Taps))
 			network, err := Import(g, taps)
 			if err != nil {
 				t.Fatal(err)
@@ -105,15 +103,7 @@ func TestNetworksComputeWhatONNXRuntimeDoes(t *testing.T) {
 				t.Errorf("fused: %v, want %v", network.Fused(), c.Fused)
 			}
 			batch := picture(c.Input...)
-			out, err := network.Run(context.Background(), batch, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, tap := range taps {
-				if diff := c.Taps[tap].compare(out[i], 1e-4); diff != "" {
-					t.Errorf("%s: %s", tap, diff)
-				}
-			}
+			out := agrees(t, "", network, batch, 1, taps, c.Taps, 1e-4)
 			again, err := network.Run(context.Background(), batch, 3)
 			if err != nil {
 				t.Fatal(err)
@@ -130,16 +120,24 @@ func TestNetworksComputeWhatONNXRuntimeDoes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out, err = plain.Run(context.Background(), batch, 2); err != nil {
-				t.Fatal(err)
-			}
-			for i, tap := range taps {
-				if diff := c.Taps[tap].compare(out[i], 1e-4); diff != "" {
-					t.Errorf("%s, operator by operator: %s", tap, diff)
-				}
-			}
+			agrees(t, ", operator by operator", plain, batch, 2, taps, c.Taps, 1e-4)
 		})
 	}
+}
+
+// agrees runs a network, and compares its taps with what is wanted to a share of each one's largest value.
+func agrees(t *testing.T, how string, n *Imported, batch *tensor.Tensor, workers int, taps []string, want map[string]sampled, tolerance float64) []*tensor.Tensor {
+	t.Helper()
+	out, err := n.Run(context.Background(), batch, workers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tap := range taps {
+		if diff := want[tap].compare(out[i], tolerance); diff != "" {
+			t.Errorf("%s%s: %s", tap, how, diff)
+		}
+	}
+	return out
 }
 
 // importPlain is Import without fusing.

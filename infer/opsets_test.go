@@ -3,10 +3,11 @@ package infer
 import (
 	"archive/tar"
 	"compress/gzip"
-	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,35 +62,17 @@ func TestOpsetsComputeWhatONNXRuntimeDoes(t *testing.T) {
 			if g.Opset != c.Opset {
 				t.Errorf("opset %d, want %d", g.Opset, c.Opset)
 			}
-			var taps []string
-			for tap := range c.Taps {
-				taps = append(taps, tap)
-			}
+			taps := slices.Sorted(maps.Keys(c.Taps))
 			network, err := Import(g, taps)
 			if err != nil {
 				t.Fatal(err)
-			}
-			out, err := network.Run(context.Background(), picture(c.Input...), 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, tap := range taps {
-				if diff := c.Taps[tap].compare(out[i], 1e-5); diff != "" {
-					t.Errorf("%s: %s", tap, diff)
-				}
 			}
 			plain, err := importPlain(g, taps)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out, err = plain.Run(context.Background(), picture(c.Input...), 1); err != nil {
-				t.Fatal(err)
-			}
-			for i, tap := range taps {
-				if diff := c.Taps[tap].compare(out[i], 1e-5); diff != "" {
-					t.Errorf("%s, operator by operator: %s", tap, diff)
-				}
-			}
+			agrees(t, "", network, picture(c.Input...), 1, taps, c.Taps, 1e-5)
+			agrees(t, ", operator by operator", plain, picture(c.Input...), 1, taps, c.Taps, 1e-5)
 			// kernels compute all of torch's in whatever operators a layer is written, but the choice of the class token and its product
 			most := 0
 			if strings.HasPrefix(c.Name, "vit") {
