@@ -224,10 +224,13 @@ func (m *GMM) score(ctx context.Context, x Matrix, workers int) ([]float64, erro
 	}
 	scores := make([]float64, x.Rows)
 	err := scoreBlocks(ctx, x.Rows, workers, func(_, first, last int) {
-		scratch := m.mix.scratch()
-		for i := first; i < last; i++ {
-			row := x.Row(i)
-			scores[i] = -m.mix.likelihood(row, m.mix.begin(row, scratch), scratch)
+		r := m.mix.judgement()
+		for from := first; from < last; from += judgedTogether {
+			n := min(judgedTogether, last-from)
+			m.mix.judge(x, from, from+n, r)
+			for i, v := range r.logLikelihood[:n] {
+				scores[from+i] = -v
+			}
 		}
 	})
 	return representable(scores, err)

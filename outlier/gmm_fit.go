@@ -20,7 +20,6 @@ type expectation struct {
 	size    int       // of one component's second moments: packed of full, diagonal of the others
 	center  []float64 // mean of all rows
 	total   []float64 // of tied: scatter of all rows around center, packed
-	likely  []int     // each row's likeliest component of the last step
 }
 
 // sums are Σ share, Σ share·z and Σ share·z·zᵀ of rows z less a reference row for each component.
@@ -30,7 +29,7 @@ type sums struct {
 }
 
 func newExpectation(c GMMConfig, x Matrix, k, workers int) *expectation {
-	e := &expectation{config: c, x: x, k: k, workers: workers, size: x.Cols, center: meanOf(x), likely: make([]int, x.Rows)}
+	e := &expectation{config: c, x: x, k: k, workers: workers, size: x.Cols, center: meanOf(x)}
 	if c.CovarianceType == "full" {
 		e.size = x.Cols * (x.Cols + 1) / 2
 	}
@@ -122,14 +121,16 @@ func (m *mixture) factorPrecisions(precisions [][]float64) error {
 func (e *expectation) step(ctx context.Context, mix *mixture) (float64, *mixture, error) {
 	var total float64
 	next, err := e.maximise(ctx, mix.means, func(part *sums, first, last int) {
-		r, g := mix.scratch(), newGather(e, mix.means)
-		for i := first; i < last; i++ {
-			row := e.x.Row(i)
-			part.logLikelihood += mix.likelihood(row, e.likely[i], r)
-			e.likely[i] = r.best
-			for k, v := range r.share {
-				if v > 0 {
-					g.add(part, k, v, row)
+		r, g := mix.judgement(), newGather(e, mix.means)
+		for from := first; from < last; from += judgedTogether {
+			n := min(judgedTogether, last-from)
+			mix.judge(e.x, from, from+n, r)
+			for i, v := range r.logLikelihood[:n] {
+				part.logLikelihood += v
+				for k, share := range r.share.Row(i) {
+					if share > 0 {
+						g.add(part, k, share, e.x.Row(from+i))
+					}
 				}
 			}
 		}

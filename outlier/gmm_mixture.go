@@ -3,6 +3,7 @@ package outlier
 import (
 	"math"
 
+	"github.com/blemish/blemish/internal/kernel"
 	"github.com/blemish/blemish/linalg"
 )
 
@@ -14,12 +15,9 @@ type mixture struct {
 	weights []float64 // (k)
 	means   Matrix    // (k,d)
 	factors Matrix
-	offsets []float64 // (k): log weight + log det L⁻¹ - d/2·log 2π
-	four    [][]panel // of full and tied: the triangle four rows at a time
+	offsets []float64          // (k): log weight + log det L⁻¹ - d/2·log 2π
+	panels  [][]kernel.Panel64 // of full and tied: each triangle, kernel.Block rows at a time
 }
-
-// panel is four rows of a lower triangle, interleaved and filled up with zeros: entry (r,j) is [j][r].
-type panel [][4]float64
 
 // leastShare is e^-70 ≈ 4e-31: components whose share of a row is less than this of the greatest are left out. All of them change a sum by less
 // than its rounding.
@@ -46,23 +44,21 @@ func (m *mixture) prepare() error {
 		m.offsets[k] = math.Log(m.weights[k]) + logDet - float64(m.d)/2*math.Log(2*math.Pi)
 	}
 	if triangular {
-		m.four = make([][]panel, m.factors.Rows)
-		for f := range m.four {
-			m.four[f] = panelsOf(m.factors.Row(f), m.d)
+		m.panels = make([][]kernel.Panel64, m.factors.Rows)
+		for f := range m.panels {
+			m.panels[f] = triangleOf(m.factors.Row(f), m.d)
 		}
 	}
 	return nil
 }
 
-func panelsOf(lower []float64, d int) []panel {
-	var panels []panel
-	for from := 0; from < d; from += 4 {
-		p := make(panel, min(from+4, d))
-		for r := range min(4, d-from) {
-			i := from + r
-			for j, v := range lower[i*(i+1)/2:][:i+1] {
-				p[j][r] = v
-			}
+// triangleOf cuts zeros above the diagonal off where a whole panel has them.
+func triangleOf(lower []float64, d int) []kernel.Panel64 {
+	var panels []kernel.Panel64
+	for from := 0; from < d; from += kernel.Block {
+		p := kernel.NewPanel64(min(from+kernel.Block, d))
+		for i := from; i < len(p); i++ {
+			p.Set(i-from, lower[i*(i+1)/2:][:i+1])
 		}
 		panels = append(panels, p)
 	}
@@ -90,124 +86,152 @@ func (m *mixture) parameters() int {
 	return size + m.k*m.d + m.k - 1
 }
 
-// responsibility is scratch memory of likelihood, and its by-product.
-type responsibility struct {
-	share []float64 // (k): of each component in the row, 1 in all
-	best  int       // the greatest
-	z     []float64 // (d)
-	begun []float64 // (k): each component's squared distance by its first begunPanels, where begin found it; else empty
+// judgedTogether rows are judged at a time, as many as the innermost cache holds beside some panels.
+const judgedTogether = 64
+
+// judgement is what judge finds of up to judgedTogether rows, and its scratch memory.
+type judgement struct {
+	logLikelihood []float64 // of each row
+	share         Matrix    // (rows,k): of each component in the row, 1 in all
+
+	square    Matrix    // (k,rows): squared distances as far as measured
+	likeliest []int     // of each row: the component that its first values make likeliest
+	greatest  []float64 // of each row: the greatest log-probability so far
+	open      []int     // rows to be measured
+	rows      [][]float64
+	dots      []float64 // (rows,kernel.Block)
 }
 
-func (m *mixture) scratch() *responsibility {
-	return &responsibility{share: make([]float64, m.k), z: make([]float64, m.d)}
+func (m *mixture) judgement() *judgement {
+	return &judgement{
+		logLikelihood: make([]float64, judgedTogether), share: NewMatrix(judgedTogether, m.k), square: NewMatrix(m.k, judgedTogether),
+		likeliest: make([]int, judgedTogether), greatest: make([]float64, judgedTogether), dots: make([]float64, judgedTogether*kernel.Block),
+	}
 }
 
-// likelihood returns the row's log-likelihood and fills in shares. It looks at component first before the others, and gives these up as soon as
-// they are sure to be left out; no result depends on which is first.
-func (m *mixture) likelihood(row []float64, first int, r *responsibility) float64 {
-	greatest := m.logProbability(row, first, math.Inf(-1), r)
-	r.share[first] = greatest
+// judge finds the log-likelihoods and shares of rows first to last-1 of x. A component is given up as soon as it is sure to be left out, which shows
+// early when the likeliest one is known: a factor's first rows say how likely a row's first values are, whatever follows. No result depends on the
+// other rows.
+func (m *mixture) judge(x Matrix, first, last int, r *judgement) {
+	n := last - first
+	r.open, r.rows = r.open[:0], r.rows[:0]
+	for i := range n {
+		r.open, r.rows = append(r.open, i), append(r.rows, x.Row(first+i))
+		r.greatest[i] = math.Inf(-1)
+	}
 	for k := range m.k {
-		if k != first {
-			r.share[k] = m.logProbability(row, k, greatest+leastShare, r)
-			greatest = max(greatest, r.share[k])
+		clear(r.square.Row(k))
+		m.measure(k, 0, r)
+	}
+	for k, offset := range m.offsets {
+		for i, square := range r.square.Row(k)[:n] {
+			if v := offset - square/2; k == 0 || v > r.greatest[i] {
+				r.greatest[i], r.likeliest[i] = v, k
+			}
 		}
+	}
+	for i := range n {
+		r.greatest[i] = math.Inf(-1) // what was measured is a bound only
+	}
+	for _, others := range []bool{false, true} {
+		for k, offset := range m.offsets {
+			squares := r.square.Row(k)
+			r.open = r.open[:0]
+			for i, likeliest := range r.likeliest[:n] {
+				if others == (likeliest != k) {
+					r.open = append(r.open, i)
+				}
+			}
+			m.giveUp(k, r)
+			for panel := 1; panel < m.panelCount() && len(r.open) > 0; panel++ {
+				r.rows = r.rows[:0]
+				for _, i := range r.open {
+					r.rows = append(r.rows, x.Row(first+i))
+				}
+				m.measure(k, panel, r)
+				m.giveUp(k, r)
+			}
+			for _, i := range r.open {
+				r.greatest[i] = max(r.greatest[i], offset-squares[i]/2)
+			}
+		}
+	}
+	for i := range n {
+		r.logLikelihood[i] = m.conclude(i, r)
+	}
+}
+
+// panelCount is 1 of diag and spherical, too, which are measured at once.
+func (m *mixture) panelCount() int {
+	if m.panels == nil {
+		return 1
+	}
+	return len(m.panels[0])
+}
+
+// measure adds a panel of component k's factor to the squared distances of the open rows.
+func (m *mixture) measure(k, panel int, r *judgement) {
+	mean, squares := m.means.Row(k), r.square.Row(k)
+	if m.panels == nil {
+		factor := m.factor(k)[:len(mean)]
+		for o, i := range r.open {
+			square := 0.0
+			for j, v := range r.rows[o][:len(mean)] {
+				y := factor[j] * (v - mean[j])
+				square += y * y
+			}
+			squares[i] = square
+		}
+		return
+	}
+	m.panels[min(k, len(m.panels)-1)][panel].Dots(r.dots, kernel.Block, r.rows, mean)
+	for o, i := range r.open {
+		squares[i] += squaredLength((*[kernel.Block]float64)(r.dots[o*kernel.Block:]))
+	}
+}
+
+// squaredLength adds up squares in four sums that do not wait for each other.
+func squaredLength(v *[kernel.Block]float64) float64 {
+	var s0, s1, s2, s3 float64
+	for j := 0; j < len(v); j += 4 {
+		s0 += v[j] * v[j]
+		s1 += v[j+1] * v[j+1]
+		s2 += v[j+2] * v[j+2]
+		s3 += v[j+3] * v[j+3]
+	}
+	return s0 + s1 + (s2 + s3)
+}
+
+// giveUp closes the rows that component k is too far from: what was measured is enough for conclude to leave it out.
+func (m *mixture) giveUp(k int, r *judgement) {
+	offset, squares, still := m.offsets[k], r.square.Row(k), r.open[:0]
+	for _, i := range r.open {
+		if !(squares[i] > 2*(offset-(r.greatest[i]+leastShare))) {
+			still = append(still, i)
+		}
+	}
+	r.open = still
+}
+
+// conclude fills in the row's shares, and returns its log-likelihood.
+func (m *mixture) conclude(i int, r *judgement) float64 {
+	share, greatest := r.share.Row(i), math.Inf(-1)
+	for k, offset := range m.offsets {
+		share[k] = offset - r.square.Row(k)[i]/2
+		greatest = max(greatest, share[k])
 	}
 	sum := 0.0
-	for k, v := range r.share {
-		if v == greatest {
-			r.best = k
-		}
+	for k, v := range share {
+		share[k] = 0
 		if v -= greatest; v >= leastShare {
-			r.share[k] = math.Exp(v)
-			sum += r.share[k]
-		} else {
-			r.share[k] = 0
+			share[k] = math.Exp(v)
+			sum += share[k]
 		}
 	}
-	for k := range r.share {
-		r.share[k] /= sum
+	for k := range share {
+		share[k] /= sum
 	}
 	return greatest + math.Log(sum)
-}
-
-// begunPanels are those of the row's first values, four times as many.
-const begunPanels = 2
-
-// begin returns the component that the row's first values make likeliest, and keeps what it found for likelihood. A factor's first rows say how
-// likely these values are, whatever follows.
-func (m *mixture) begin(row []float64, r *responsibility) int {
-	if r.begun = r.begun[:0]; m.four == nil || m.k == 1 || m.d <= 4*begunPanels {
-		return 0
-	}
-	best, greatest := 0, math.Inf(-1)
-	for k := range m.k {
-		mean := m.means.Row(k)
-		for j := range 4 * begunPanels {
-			r.z[j] = row[j] - mean[j]
-		}
-		square := 0.0
-		for _, p := range m.panels(k)[:begunPanels] {
-			square += p.square(r.z)
-		}
-		r.begun = append(r.begun, square)
-		if v := m.offsets[k] - square/2; v > greatest {
-			best, greatest = k, v
-		}
-	}
-	return best
-}
-
-// panels are component k's.
-func (m *mixture) panels(k int) []panel {
-	if len(m.four) == 1 {
-		k = 0
-	}
-	return m.four[k]
-}
-
-// square is the length of four rows' products with z, squared.
-func (p panel) square(z []float64) float64 {
-	var s0, s1, s2, s3 float64
-	for j, v := range z[:len(p)] {
-		c := &p[j]
-		s0 += c[0] * v
-		s1 += c[1] * v
-		s2 += c[2] * v
-		s3 += c[3] * v
-	}
-	return s0*s0 + s1*s1 + (s2*s2 + s3*s3)
-}
-
-// logProbability is of the row and component k together, or -Inf once it is below least.
-func (m *mixture) logProbability(row []float64, k int, least float64, r *responsibility) float64 {
-	mean := m.means.Row(k)[:len(row)]
-	offset := m.offsets[k]
-	most := 2 * (offset - least) // of the squared distance
-	square := 0.0
-	if m.four == nil {
-		for j, f := range m.factor(k)[:len(row)] {
-			y := f * (row[j] - mean[j])
-			square += y * y
-		}
-		return offset - square/2
-	}
-	panels := m.panels(k)
-	if len(r.begun) > 0 {
-		if square, panels = r.begun[k], panels[begunPanels:]; square > most {
-			return math.Inf(-1)
-		}
-	}
-	done := 0
-	for _, p := range panels {
-		for ; done < len(p); done++ {
-			r.z[done] = row[done] - mean[done]
-		}
-		if square += p.square(r.z); square > most {
-			return math.Inf(-1)
-		}
-	}
-	return offset - square/2
 }
 
 // invertCovariance turns a packed covariance into L⁻¹.

@@ -19,6 +19,7 @@ import (
 //go:generate sh -c "cd gen && go run . -part vectors -out ../vectors_amd64.s"
 //go:generate sh -c "cd gen && go run . -part acts -out ../acts_amd64.s"
 //go:generate sh -c "cd gen && go run . -part search -out ../search_amd64.s"
+//go:generate sh -c "cd gen && go run . -part doubles -out ../doubles_amd64.s"
 //go:generate sh -c "cd gen && go run . -part winograd -out ../winograd_amd64.s"
 //go:generate sh -c "cd gen && go run . -part int8 -out ../int8_amd64.s"
 //go:generate sh -c "cd gen && go run ./neon -out ../kernel_arm64.s"
@@ -77,6 +78,9 @@ type set struct {
 	atMost   func(values, limits *float32, rows int) uint64
 	sqDists  func(dst, x, rows *float32, n, count int)
 	expMinus func(dst, x *float32, n int)
+
+	dots64    func(dst *float64, pitch int, x *[]float64, from, panel *float64, n, count int)
+	squares64 func(dst *float64, pitch int, x *[]float64, panel *float64, n, count int)
 
 	winogradIn, winogradOut func(*winogradArgs)
 
