@@ -20,7 +20,7 @@ type nystroem struct {
 	normalization Matrix    // (m,m)
 	lengths       []float64 // of the basis rows, for the cosine
 
-	basis, rows fours // components and normalization, to be computed with
+	basis, rows packed // components and normalization, to be computed with
 }
 
 // nystroemKernels are those of KernelConfig, and two more: laplacian exp(-γ Σ|x-y|) and cosine x·y/(|x||y|), 0 of a row of zeros.
@@ -43,12 +43,11 @@ func nystroemOn(ctx context.Context, c KernelConfig, x Matrix, gamma float64, in
 	n.prepareBasis()
 	m := len(indices)
 	k := make([]float64, m*m)
-	parallel.For(workers, m, func(i int) {
-		if ctx.Err() == nil {
-			n.first(k[i*m:(i+1)*m], n.components.Row(i))
+	if err := eachMapped(ctx, n, n.components, workers, func(first int, values [][]float64) {
+		for i, v := range values {
+			copy(k[(first+i)*m:], v)
 		}
-	})
-	if err := ctx.Err(); err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	for _, v := range k {
@@ -61,12 +60,12 @@ func nystroemOn(ctx context.Context, c KernelConfig, x Matrix, gamma float64, in
 		return nil, err
 	}
 	n.normalization = inverseRoot(values, vectors, workers)
-	n.rows = foursOf(n.normalization)
+	n.rows = packedOf(n.normalization)
 	return n, ctx.Err()
 }
 
 func (n *nystroem) prepareBasis() {
-	n.basis = foursOf(n.components)
+	n.basis = packedOf(n.components)
 	n.lengths = make([]float64, n.components.Rows)
 	for i := range n.lengths {
 		n.lengths[i] = math.Sqrt(dotProduct(n.components.Row(i), n.components.Row(i)))
@@ -98,37 +97,50 @@ func (n *nystroem) values() int   { return n.components.Rows }
 func (n *nystroem) features() int { return n.normalization.Rows }
 
 // first writes k(x).
-func (n *nystroem) first(dst, row []float64) {
+func (n *nystroem) first(dst, rows [][]float64) {
 	switch n.config.Kernel {
 	case "rbf":
-		n.basis.squares(dst, row)
+		n.basis.squares(dst, rows)
 	case "laplacian":
-		n.basis.absolutes(dst, row)
+		n.basis.absolutes(dst, rows)
 	default:
-		n.basis.dots(dst, row)
+		n.basis.dots(dst, rows)
 	}
-	length := 0.0
-	if n.config.Kernel == "cosine" {
-		length = math.Sqrt(dotProduct(row, row))
+	for i, values := range dst {
+		n.ofProducts(values, rows[i])
 	}
-	for i, v := range dst {
-		switch n.config.Kernel {
-		case "rbf", "laplacian":
-			dst[i] = math.Exp(-n.gamma * v)
-		case "poly":
-			dst[i] = power(n.gamma*v+n.config.Coef0, n.config.Degree)
-		case "sigmoid":
-			dst[i] = math.Tanh(n.gamma*v + n.config.Coef0)
-		case "cosine":
+}
+
+// ofProducts turns the products or distances of a row and the basis into kernel values.
+func (n *nystroem) ofProducts(values, row []float64) {
+	switch n.config.Kernel {
+	case "rbf", "laplacian":
+		for i, v := range values {
+			values[i] = 0
+			if v *= -n.gamma; v >= -700 { // beyond, it is less than 1e-304
+				values[i] = expOf(v)
+			}
+		}
+	case "poly":
+		for i, v := range values {
+			values[i] = power(n.gamma*v+n.config.Coef0, n.config.Degree)
+		}
+	case "sigmoid":
+		for i, v := range values {
+			values[i] = math.Tanh(n.gamma*v + n.config.Coef0)
+		}
+	case "cosine":
+		length := math.Sqrt(dotProduct(row, row))
+		for i, v := range values {
 			if v != 0 {
-				dst[i] = v / (length * n.lengths[i])
+				values[i] = v / (length * n.lengths[i])
 			}
 		}
 	}
 }
 
 // second writes N·k.
-func (n *nystroem) second(dst, values []float64) { n.rows.dots(dst, values) }
+func (n *nystroem) second(dst, values [][]float64) { n.rows.dots(dst, values) }
 
 // folded is Nᵀ·w: w·(N·k) = (Nᵀ·w)·k.
 func (n *nystroem) folded(weights []float64) []float64 {
@@ -158,6 +170,6 @@ func readNystroem(r *saved, c KernelConfig) *nystroem {
 		return nil
 	}
 	n.prepareBasis()
-	n.rows = foursOf(n.normalization)
+	n.rows = packedOf(n.normalization)
 	return n
 }

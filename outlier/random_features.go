@@ -10,7 +10,7 @@ import (
 type randomFeatures struct {
 	weights Matrix    // (m,d): W transposed
 	offset  []float64 // (m)
-	rows    fours     // weights, to be computed with
+	rows    packed    // weights, to be computed with
 }
 
 func newRandomFeatures(components, cols int, gamma float64, rng *rand.Rand) *randomFeatures {
@@ -25,33 +25,37 @@ func newRandomFeatures(components, cols int, gamma float64, rng *rand.Rand) *ran
 }
 
 func randomFeaturesOf(weights Matrix, offset []float64) *randomFeatures {
-	return &randomFeatures{weights, offset, foursOf(weights)}
+	return &randomFeatures{weights, offset, packedOf(weights)}
 }
 
 func (m *randomFeatures) values() int   { return len(m.offset) }
 func (m *randomFeatures) features() int { return len(m.offset) }
 
 // first writes the cosines.
-func (m *randomFeatures) first(dst, row []float64) {
-	m.rows.dots(dst, row)
-	for i, v := range dst {
-		dst[i] = math.Cos(v + m.offset[i])
+func (m *randomFeatures) first(dst, rows [][]float64) {
+	m.rows.dots(dst, rows)
+	for _, values := range dst {
+		for i, v := range values {
+			values[i] = math.Cos(v + m.offset[i])
+		}
 	}
 }
 
 func (m *randomFeatures) scale() float64 { return math.Sqrt(2 / float64(len(m.offset))) }
 
 // second gives the features their length.
-func (m *randomFeatures) second(dst, values []float64) {
+func (m *randomFeatures) second(dst, values [][]float64) {
 	s := m.scale()
-	for i, v := range values {
-		dst[i] = s * v
+	for i, row := range values {
+		for j, v := range row {
+			dst[i][j] = s * v
+		}
 	}
 }
 
 func (m *randomFeatures) folded(weights []float64) []float64 {
 	out := make([]float64, len(weights))
-	m.second(out, weights)
+	m.second([][]float64{out}, [][]float64{weights})
 	return out
 }
 

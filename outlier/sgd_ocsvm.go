@@ -127,12 +127,8 @@ func (c SGDOneClassSVMConfig) fitOn(ctx context.Context, x Matrix, features feat
 	z := x
 	if c.FeatureMap != "linear" {
 		z = NewMatrix(x.Rows, features.features())
-		err := scoreBlocks(ctx, x.Rows, opts.workers(), func(_, first, last int) {
-			values := make([]float64, features.values())
-			for i := first; i < last; i++ {
-				features.first(values, x.Row(i))
-				features.second(z.Row(i), values)
-			}
+		err := eachMapped(ctx, features, x, opts.workers(), func(first int, values [][]float64) {
+			features.second(z.rows(first, first+len(values)), values)
 		})
 		if err != nil {
 			return nil, err
@@ -159,11 +155,9 @@ func (m *SGDOneClassSVM) Score(ctx context.Context, x Matrix) ([]float64, error)
 		return nil, err
 	}
 	scores := make([]float64, x.Rows)
-	err := scoreBlocks(ctx, x.Rows, 0, func(_, first, last int) {
-		values := make([]float64, m.features.values())
-		for i := first; i < last; i++ {
-			m.features.first(values, x.Row(i))
-			scores[i] = -dotProduct(m.onValues, values)
+	err := eachMapped(ctx, m.features, x, 0, func(first int, values [][]float64) {
+		for i, v := range values {
+			scores[first+i] = -dotOfFour(m.onValues, v)
 		}
 	})
 	return representable(scores, err)

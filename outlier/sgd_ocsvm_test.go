@@ -76,14 +76,10 @@ func TestSGDOneClassSVMIsThePeers(t *testing.T) {
 				tolerance = 1e-6
 			}
 			if len(c.Features) > 0 {
-				var got []float64
-				for i := range 3 {
-					values, z := make([]float64, features.values()), make([]float64, features.features())
-					features.first(values, set.queries.Row(i))
-					features.second(z, values)
-					got = append(got, z...)
-				}
-				s.closeTo(t, "features", got, c.Features, greatest(c.Features), tolerance)
+				values, z := NewMatrix(3, features.values()), NewMatrix(3, features.features())
+				features.first(values.rows(0, 3), set.queries.rows(0, 3))
+				features.second(z.rows(0, 3), values.rows(0, 3))
+				s.closeTo(t, "features", z.Data, c.Features, greatest(c.Features), tolerance)
 			}
 			s.closeTo(t, "coef", m.coef, c.Coef, greatest(c.Coef), tolerance)
 			s.closeTo(t, "threshold", []float64{m.Threshold()}, []float64{-c.Offset}, 1, tolerance)
@@ -272,6 +268,49 @@ func auroc(t *testing.T, scores []float64, anomalous []bool) float64 {
 	return a
 }
 
+// Kernel values are those of the definition, near and so far that they are 0, for a basis of more rows than are met at once.
+func TestNystroemValuesAreTheKernel(t *testing.T) {
+	const gamma = 0.3
+	x := gaussians(5, 20, 3)
+	rows := x.clone()
+	for i := range rows.Rows {
+		for j := range 3 {
+			rows.Row(i)[j] *= math.Pow(1.5, float64(i)) // up to 2000 apart
+		}
+	}
+	for _, name := range nystroemKernels {
+		n := &nystroem{config: KernelConfig{Kernel: name, Coef0: 0.5, Degree: 3}, gamma: gamma, components: x}
+		n.prepareBasis()
+		got := NewMatrix(20, 20)
+		n.first(got.rows(0, 20), rows.rows(0, 20))
+		for i := range 20 {
+			for k, v := range got.Row(i) {
+				a, b := rows.Row(i), x.Row(k)
+				want, scale := exactKernel(n.config, gamma, a, b), 0.0
+				switch name {
+				case "laplacian":
+					want = math.Exp(-gamma * (math.Abs(a[0]-b[0]) + math.Abs(a[1]-b[1]) + math.Abs(a[2]-b[2])))
+				case "cosine":
+					want /= math.Sqrt(dotProduct(a, a) * dotProduct(b, b))
+				}
+				for j := range a {
+					scale += math.Abs(a[j] * b[j])
+				}
+				if name == "poly" {
+					scale = math.Pow(gamma*scale+0.5, 3)
+				}
+				tolerance := 1e-13 * math.Abs(want) // of the exponentials, whose exponents are up to 700
+				if name != "rbf" && name != "laplacian" {
+					tolerance = 1e-14 * (1 + scale)
+				}
+				if !(math.Abs(v-want) <= max(tolerance, 1e-300)) {
+					t.Errorf("%s of row %d and basis row %d is %v, want %v", name, i, k, v, want)
+				}
+			}
+		}
+	}
+}
+
 // Singular values count as 1e-12 at least, and eigenvalues keep their sign: U·S^-½·V of a diagonal matrix.
 func TestInverseRootIsBounded(t *testing.T) {
 	got := inverseRoot([]float64{4, -0.25, 1e-13, 0}, []float64{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, 1)
@@ -289,12 +328,9 @@ func TestRandomFeaturesApproximateTheirKernel(t *testing.T) {
 	const gamma, m = 0.7, 40_000
 	f := newRandomFeatures(m, 2, gamma, rand.New(rand.NewPCG(1, 1)))
 	rows := Matrix{4, 2, []float64{0, 0, 0.1, 0.3, 1, -0.5, -1, 1}}
-	z := NewMatrix(4, m)
-	for i := range 4 {
-		values := make([]float64, m)
-		f.first(values, rows.Row(i))
-		f.second(z.Row(i), values)
-	}
+	values, z := NewMatrix(4, m), NewMatrix(4, m)
+	f.first(values.rows(0, 4), rows.rows(0, 4))
+	f.second(z.rows(0, 4), values.rows(0, 4))
 	for i := range 4 {
 		for j := range i + 1 {
 			want := exactKernel(KernelConfig{Kernel: "rbf"}, gamma, rows.Row(i), rows.Row(j))
