@@ -117,12 +117,21 @@ func (m *mixture) judge(x Matrix, first, last int, r *judgement) {
 	r.open, r.rows = r.open[:0], r.rows[:0]
 	for i := range n {
 		r.open, r.rows = append(r.open, i), append(r.rows, x.Row(first+i))
-		r.greatest[i] = math.Inf(-1)
 	}
 	for k := range m.k {
 		clear(r.square.Row(k))
 		m.measure(k, 0, r)
 	}
+	if m.panelCount() > 1 {
+		m.finish(x, first, n, r)
+	}
+	for i := range n {
+		r.logLikelihood[i] = m.conclude(i, r)
+	}
+}
+
+// finish measures what the first panel leaves: of each row's likeliest component, then of the others as long as they matter.
+func (m *mixture) finish(x Matrix, first, n int, r *judgement) {
 	for k, offset := range m.offsets {
 		for i, square := range r.square.Row(k)[:n] {
 			if v := offset - square/2; k == 0 || v > r.greatest[i] {
@@ -155,9 +164,6 @@ func (m *mixture) judge(x Matrix, first, last int, r *judgement) {
 				r.greatest[i] = max(r.greatest[i], offset-squares[i]/2)
 			}
 		}
-	}
-	for i := range n {
-		r.logLikelihood[i] = m.conclude(i, r)
 	}
 }
 
