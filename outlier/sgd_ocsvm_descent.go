@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"github.com/blemish/blemish/internal/kernel"
 )
 
 // descent minimises ν/2·‖w‖² + ν·b + mean of max(0, 1 - (w·z + b)) over the rows z, one row a step: Schölkopf's problem with offset 1 - b. It
@@ -28,6 +30,11 @@ type descent struct {
 	epochs    int
 	converged bool
 }
+
+const (
+	fetchAhead  = 2   // steps
+	mostFetched = 512 // values of a row: the processor foresees what follows them
+)
 
 // leastScale is where v is made small instead.
 const leastScale = 1e-9
@@ -55,7 +62,11 @@ func (s *descent) run(ctx context.Context, rng *rand.Rand, opts *Options) error 
 			rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		}
 		objective := 0.0
-		for _, i := range order {
+		for t, i := range order {
+			if t+fetchAhead < len(order) { // the processor foresees no shuffled rows
+				row := s.rows.Row(order[t+fetchAhead])
+				kernel.Fetch(row[:min(len(row), mostFetched)])
+			}
 			objective += s.step(s.rows.Row(i))
 		}
 		s.epochs++

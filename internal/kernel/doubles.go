@@ -45,6 +45,13 @@ func (p Panel64) check(dst []float64, pitch int, x [][]float64) {
 	}
 }
 
+// Fetch asks for x to be in the innermost cache soon, and does not wait for it.
+func Fetch(x []float64) {
+	if len(x) > 0 {
+		use().fetch(&x[0], 8*len(x))
+	}
+}
+
 // half is as many lanes as there are registers for, where Go's compiler takes one a value.
 const half = Block / 2
 

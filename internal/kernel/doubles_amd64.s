@@ -423,3 +423,17 @@ squares64AVX2one:
 squares64AVX2done:
 	VZEROUPPER
 	RET
+
+// func fetchAMD64(x *float64, n int)
+// Requires: MMX+
+TEXT ·fetchAMD64(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), CX
+	ADDQ SI, CX
+
+fetchLine:
+	PREFETCHT0 (SI)
+	ADDQ       $0x40, SI
+	CMPQ       SI, CX
+	JL         fetchLine
+	RET

@@ -12,7 +12,7 @@ func genericSet() *set {
 	s := &set{blocks: 2, depthwise: depthwiseGeneric, maxPool: maxPoolGeneric, sqDist: sqDistGeneric,
 		scale: scaleGeneric, gate: gateGeneric, moments: momentsGeneric, copyRows: copyRowsGeneric,
 		winogradIn: winogradInGeneric, winogradOut: winogradOutGeneric, acts: actsGeneric, softmax: softmaxGeneric, turn: turnGeneric, layerNorm: layerNormGeneric,
-		atMost: atMostGeneric, sqDists: sqDistsGeneric, expMinus: expMinusGeneric, dots64: dots64Generic, squares64: squares64Generic}
+		atMost: atMostGeneric, sqDists: sqDistsGeneric, expMinus: expMinusGeneric, dots64: dots64Generic, squares64: squares64Generic, fetch: func(*float64, int) {}}
 	for _, p := range []int{1, 2, 4} {
 		s.tiles = append(s.tiles, tileFunc{p, [2]func(*tileArgs){
 			func(a *tileArgs) { tileGeneric(a, p, 1) },

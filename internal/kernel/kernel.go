@@ -81,6 +81,7 @@ type set struct {
 
 	dots64    func(dst *float64, pitch int, x *[]float64, from, panel *float64, n, count int)
 	squares64 func(dst *float64, pitch int, x *[]float64, panel *float64, n, count int)
+	fetch     func(x *float64, n int)
 
 	winogradIn, winogradOut func(*winogradArgs)
 

@@ -23,7 +23,7 @@ func setOf(isa cpu.ISA) *set {
 			scale: scaleAVX512, gate: gateAVX512, moments: momentsAVX512, copyRows: copyRowsAVX512, winogradIn: winogradInAVX512, winogradOut: winogradOutAVX512,
 			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
-			dots64: dots64AVX512, squares64: squares64AVX512,
+			dots64: dots64AVX512, squares64: squares64AVX512, fetch: fetchAMD64,
 		}
 	case cpu.AVX2:
 		return &set{
@@ -38,7 +38,7 @@ func setOf(isa cpu.ISA) *set {
 			scale: scaleAVX2, gate: gateAVX2, moments: momentsAVX2, copyRows: copyRowsAVX2, winogradIn: winogradInAVX2, winogradOut: winogradOutAVX2,
 			acts: actsAVX2, softmax: softmaxAVX2, turn: turnAVX2, layerNorm: layerNormAVX2,
 			atMost: atMostAVX2, sqDists: sqDistsAVX2, expMinus: expMinusAVX2,
-			dots64: dots64AVX2, squares64: squares64AVX2,
+			dots64: dots64AVX2, squares64: squares64AVX2, fetch: fetchAMD64,
 		}
 	}
 	return genericSet()
@@ -192,3 +192,6 @@ func dots64AVX2(dst *float64, pitch int, x *[]float64, from, panel *float64, n, 
 
 //go:noescape
 func squares64AVX2(dst *float64, pitch int, x *[]float64, panel *float64, n, count int)
+
+//go:noescape
+func fetchAMD64(x *float64, n int)

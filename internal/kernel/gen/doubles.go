@@ -96,3 +96,18 @@ func meet64(v isa, name, signature string, step func(x, w, t, acc reg.VecPhysica
 	VZEROUPPER()
 	RET()
 }
+
+// fetch asks for the cache lines of n bytes, and does not wait for them.
+func fetch() {
+	TEXT("fetchAMD64", NOSPLIT, "func(x *float64, n int)")
+	x, n := reg.RSI, reg.RCX
+	Load(Param("x"), x)
+	Load(Param("n"), n)
+	ADDQ(x, n)
+	Label("fetchLine")
+	PREFETCHT0(Mem{Base: x})
+	ADDQ(Imm(64), x)
+	CMPQ(x, n)
+	JL(LabelRef("fetchLine"))
+	RET()
+}

@@ -47,7 +47,7 @@ var parts = map[string]func(){
 	},
 	"acts":     acts,
 	"search":   func() { atMost(avx2); rows8(avx2); asked(avx2); sqDists(avx2); expMinus(avx2) }, // AVX-512 takes them too
-	"doubles":  func() { dots64(avx512); squares64(avx512); dots64(avx2); squares64(avx2) },
+	"doubles":  func() { dots64(avx512); squares64(avx512); dots64(avx2); squares64(avx2); fetch() },
 	"winograd": func() { winograd(avx512); winograd(avx2) },
 	"int8": func() {
 		for p := 1; p <= 6; p++ {
