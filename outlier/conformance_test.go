@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -308,6 +309,22 @@ func survivesHardRows(t *testing.T, c Config) {
 			if v-v != 0 {
 				t.Errorf("%s: score %d is %v", name, i, v)
 			}
+		}
+	}
+}
+
+// What a method cannot hold is refused by its place, also among more rows than are looked at together.
+func TestRowsTooFarToJudgeAreRefused(t *testing.T) {
+	x := gaussians(3, 100, 5)
+	far := gaussians(4, 4000, 5)
+	far.Row(3501)[2] = 1e200
+	for name, c := range map[string]Config{"gmm": DefaultGMM(), "iforest": DefaultIsolationForest(), "sgd_ocsvm": DefaultSGDOneClassSVM()} {
+		d, err := c.Fit(context.Background(), x, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Score(context.Background(), far); err == nil || !strings.Contains(err.Error(), "row 3501, column 2 (both from 0) is 1e+200") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

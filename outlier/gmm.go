@@ -216,10 +216,7 @@ func (c GMMConfig) precisionShape(k, d int) (rows, cols int) {
 func (m *GMM) Score(ctx context.Context, x Matrix) ([]float64, error) { return m.score(ctx, x, 0) }
 
 func (m *GMM) score(ctx context.Context, x Matrix, workers int) ([]float64, error) {
-	if err := checkNew(x, m.mix.d); err != nil {
-		return nil, err
-	}
-	if err := measurable(x); err != nil {
+	if err := checkNewWithin(x, m.mix.d, farthestValue, measurable, workers); err != nil {
 		return nil, err
 	}
 	scores := make([]float64, x.Rows)

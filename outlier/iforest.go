@@ -129,10 +129,7 @@ func single(x Matrix) error {
 const forestRows = 64
 
 func (f *IsolationForest) scores(ctx context.Context, x Matrix, workers int) ([]float64, error) {
-	if err := checkNew(x, f.cols); err != nil {
-		return nil, err
-	}
-	if err := single(x); err != nil {
+	if err := checkNewWithin(x, f.cols, math.MaxFloat32, single, workers); err != nil {
 		return nil, err
 	}
 	scores := make([]float64, x.Rows)

@@ -148,10 +148,7 @@ func (c SGDOneClassSVMConfig) fitOn(ctx context.Context, x Matrix, features feat
 
 // Score returns -w·φ(x) of each row.
 func (m *SGDOneClassSVM) Score(ctx context.Context, x Matrix) ([]float64, error) {
-	if err := checkNew(x, m.cols); err != nil {
-		return nil, err
-	}
-	if err := measurable(x); err != nil {
+	if err := checkNewWithin(x, m.cols, farthestValue, measurable, 0); err != nil {
 		return nil, err
 	}
 	scores := make([]float64, x.Rows)
