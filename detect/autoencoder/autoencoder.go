@@ -1,6 +1,6 @@
 // Package autoencoder learns to give good pictures back through a code too narrow to copy them; what is not like them comes back wrong. (Masci et
-// al., "Stacked convolutional auto-encoders for hierarchical feature extraction", ICANN 2011; with the structural similarity as loss: Bergmann et
-// al., VISAPP 2019, arXiv:1807.02011)
+// al., "Stacked convolutional auto-encoders for hierarchical feature extraction", ICANN 2011; to learn by structural similarity as Bergmann et al.,
+// VISAPP 2019, arXiv:1807.02011, set the loss to ssim)
 package autoencoder
 
 import (
@@ -18,7 +18,7 @@ type Config struct {
 	reconstruct.Settings
 }
 
-// DefaultConfig learns tiles of 64x64 by squared error and structural similarity.
+// DefaultConfig learns tiles of 64x64 by squared error.
 func DefaultConfig() Config { return Config{reconstruct.DefaultSettings()} }
 
 // Fit trains a network from random weights. It looks at pixels: it needs no extractor.

@@ -16,13 +16,14 @@ import (
 	"github.com/blemish/blemish/transform"
 )
 
-// Detector is a trained network. Its map is the error of each pixel, in the unit of the loss that it was trained by, averaged over the channels and
-// blurred; its score is the map's maximum or mean.
+// Detector is a trained network. Its map is the error of each pixel by the loss that it was trained by, averaged over the channels, blurred, and
+// divided by the typical error at that place; its score is the map's maximum, the mean of its highest fiftieth, or its mean.
 type Detector struct {
 	settings Settings
 	config   Method
 	net      Network
 	units    units
+	typical  *tensor.Tensor // (Typical,Typical): errors of good pictures, by place; nil if Typical is 0
 	tapes    sync.Pool
 }
 
@@ -34,18 +35,19 @@ func (d *Detector) Reconstruct(ctx context.Context, picture *tensor.Tensor, work
 	if err := check(picture); err != nil {
 		return nil, err
 	}
-	_, back, err := d.reconstruct(ctx, picture, workers)
+	back, err := d.reconstruct(ctx, d.settings.enter(picture), workers)
 	if err != nil {
 		return nil, err
 	}
-	return crop(back, picture.Shape[1], picture.Shape[2]), nil
+	out := crop(back, d.settings.Margin, picture.Shape[1], picture.Shape[2])
+	d.settings.leave(out)
+	return out, nil
 }
 
-// reconstruct returns the padded picture, too.
-func (d *Detector) reconstruct(ctx context.Context, picture *tensor.Tensor, workers int) (p, back *tensor.Tensor, err error) {
+// reconstruct takes and returns a picture as the network sees it.
+func (d *Detector) reconstruct(ctx context.Context, p *tensor.Tensor, workers int) (back *tensor.Tensor, err error) {
 	defer autograd.Catch(&err)
 	side := d.settings.Tile
-	p = padded(picture, side)
 	b := newBlend(p.Shape[1], p.Shape[2], d.settings)
 	tape := d.tape(workers)
 	defer d.tapes.Put(tape)
@@ -53,7 +55,7 @@ func (d *Detector) reconstruct(ctx context.Context, picture *tensor.Tensor, work
 	memory := make([]float32, tilesAtOnce*size)
 	for part := range slices.Chunk(spots(p.Shape[1], p.Shape[2], d.settings), tilesAtOnce) {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for k, at := range part {
 			cut(memory[k*size:][:size], p, at, side)
@@ -67,7 +69,7 @@ func (d *Detector) reconstruct(ctx context.Context, picture *tensor.Tensor, work
 		})
 		tape.Reset()
 	}
-	return p, b.picture(), nil
+	return b.picture(), nil
 }
 
 func (d *Detector) tape(workers int) *autograd.Tape {
@@ -90,13 +92,14 @@ func (d *Detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 		if err := check(picture); err != nil {
 			return nil, err
 		}
-		p, back, err := d.reconstruct(ctx, picture, opts.WorkerCount())
+		h, w := picture.Shape[1], picture.Shape[2]
+		m, err := d.blurred(ctx, seen{d.settings.enter(picture), h, w}, opts.WorkerCount())
 		if err != nil {
 			return nil, err
 		}
-		h, w := picture.Shape[1], picture.Shape[2]
-		m := crop(d.errors(p, back, opts.WorkerCount()), h, w).Reshape(h, w)
-		m = transform.SmoothResize(m, h, w, d.settings.Sigma)
+		if d.typical != nil {
+			divide(m, d.typical)
+		}
 		if !detect.Usable(m.Data) {
 			return nil, detect.ErrUnusable
 		}
@@ -105,9 +108,24 @@ func (d *Detector) Score(ctx context.Context, batch *tensor.Tensor, opts *detect
 	return results, ctx.Err()
 }
 
+// blurred is the map (h,w) of a picture's errors.
+func (d *Detector) blurred(ctx context.Context, p seen, workers int) (*tensor.Tensor, error) {
+	back, err := d.reconstruct(ctx, p.Tensor, workers)
+	if err != nil {
+		return nil, err
+	}
+	m := crop(d.errors(p.Tensor, back, workers), d.settings.Margin, p.h, p.w).Reshape(p.h, p.w)
+	return transform.SmoothResize(m, p.h, p.w, d.settings.Sigma), nil
+}
+
 func (s Settings) summary(values []float32) float32 {
 	if s.Score == Max {
 		return slices.Max(values)
+	}
+	if s.Score == Top {
+		values = slices.Clone(values)
+		slices.Sort(values)
+		values = values[len(values)-max(1, len(values)/50):]
 	}
 	sum := 0.0
 	for _, v := range values {
@@ -150,7 +168,10 @@ func (d *Detector) errors(p, back *tensor.Tensor, workers int) *tensor.Tensor {
 // inside is the window whose middle is pixel i, or the nearest of n.
 func inside(i, n int) int { return min(max(i-ssimSide/2, 0), n-1) }
 
-const unitsName = "units" // mean, deviation and span of the training pixels
+const (
+	unitsName   = "units"   // mean, deviation and span of the training pixels
+	typicalName = "typical" // errors of good pictures, by place
+)
 
 // State holds the network's weights.
 func (d *Detector) State() (detect.State, error) {
@@ -161,6 +182,9 @@ func (d *Detector) State() (detect.State, error) {
 	s := detect.State{Config: config, Tensors: map[string]*tensor.Tensor{
 		unitsName: tensor.From([]float32{d.units.mean, d.units.deviation, d.units.span}, 3),
 	}}
+	if d.typical != nil {
+		s.Tensors[typicalName] = d.typical
+	}
 	for _, b := range nn.State(d.net) {
 		s.Tensors[b.Name] = b.Value
 	}
@@ -193,7 +217,16 @@ func Open[M Method](name string, state detect.State) (detect.Detector, error) {
 		}
 	}
 	d := &Detector{settings: s, config: m, net: m.Build(rand.New(rand.NewPCG(0, 0))), units: units{u.Data[0], u.Data[1], u.Data[2]}}
-	if known := len(nn.State(d.net)) + 1; len(state.Tensors) != known || len(state.Doubles) > 0 {
+	known := len(nn.State(d.net)) + 1
+	if s.Typical > 0 {
+		known++
+		t := state.Tensors[typicalName]
+		if t == nil || !slices.Equal(t.Shape, []int{s.Typical, s.Typical}) || !detect.Usable(t.Data) || !(slices.Min(t.Data) > 0) {
+			return nil, damaged("its typical errors are missing or wrong")
+		}
+		d.typical = t
+	}
+	if len(state.Tensors) != known || len(state.Doubles) > 0 {
 		return nil, damaged("it has %d tensors, want %d", len(state.Tensors)+len(state.Doubles), known)
 	}
 	err = nn.LoadState(d.net, func(name string) (*tensor.Tensor, error) {

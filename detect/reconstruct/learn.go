@@ -71,12 +71,16 @@ func Fit(ctx context.Context, m Method, samples detect.Source, opts *detect.FitO
 		return nil, err
 	}
 	s, o := m.Common(), opts.WithDefaults()
-	pictures, err := read(ctx, samples, s.Tile, o)
+	pictures, err := s.read(ctx, samples, o)
 	if err != nil {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0x7265636f6e)) // a stream of its own
-	learner, err := NewLearner(s, m.Build(rng), pictures, rng, o.Workers)
+	given := make([]*tensor.Tensor, len(pictures))
+	for i, p := range pictures {
+		given[i] = p.Tensor
+	}
+	learner, err := NewLearner(s, m.Build(rng), given, rng, o.Workers)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +98,7 @@ func Fit(ctx context.Context, m Method, samples detect.Source, opts *detect.FitO
 			for at := 0; at < len(tiles); at += s.BatchSize {
 				part := tiles[at:min(at+s.BatchSize, len(tiles))]
 				for k, t := range part {
-					cut(memory[k*size:][:size], pictures[t.picture], t.spot, s.Tile)
+					cut(memory[k*size:][:size], given[t.picture], t.spot, s.Tile)
 				}
 				if !yield(tensor.From(memory[:len(part)*size], len(part), 3, s.Tile, s.Tile), nil) {
 					return
@@ -102,18 +106,32 @@ func Fit(ctx context.Context, m Method, samples detect.Source, opts *detect.FitO
 			}
 		}
 	}
+	bases := nn.BaseLRs(learner.optimizer)
+	steps := (len(tiles) + s.BatchSize - 1) / s.BatchSize
+	fall := nn.CosineAnnealing(s.Epochs*steps, 0)
 	err = train.Run(ctx, train.Config{
 		Epochs: s.Epochs, Model: learner.net, Optimizers: []nn.Optimizer{learner.optimizer},
 		EpochEnd: func(_ context.Context, p train.Progress) error {
 			o.Progress(detect.Progress{Stage: "epochs", Done: p.Epoch + 1, Total: s.Epochs})
 			return nil
 		},
-	}, batches, func(_ context.Context, _ train.At, batch *tensor.Tensor) (float64, error) { return learner.Step(batch) })
+	}, batches, func(_ context.Context, at train.At, batch *tensor.Tensor) (float64, error) {
+		if s.Schedule == Cosine {
+			fall.SetLR(learner.optimizer, bases, at.Total)
+		}
+		return learner.Step(batch)
+	})
 	if err != nil {
 		return nil, err
 	}
 	nn.Freeze(learner.net, true)
-	return &Detector{settings: s, config: m, net: learner.net, units: learner.units}, nil
+	d := &Detector{settings: s, config: m, net: learner.net, units: learner.units}
+	if s.Typical > 0 {
+		if err := d.learnTypical(ctx, pictures, o); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // Learner trains a network batch by batch.
@@ -164,17 +182,23 @@ func (s Settings) optimizer(m nn.Module) (nn.Optimizer, error) {
 	return nn.NewAdam(groups, settings)
 }
 
-// read returns the samples' pictures, at least a tile large.
-func read(ctx context.Context, samples detect.Source, tile int, o *detect.FitOptions) ([]*tensor.Tensor, error) {
-	var pictures []*tensor.Tensor
-	for s, err := range samples.Samples(ctx) {
+// seen is a picture as the network sees it, and the size that it came in.
+type seen struct {
+	*tensor.Tensor
+	h, w int
+}
+
+// read returns the samples' pictures.
+func (s Settings) read(ctx context.Context, samples detect.Source, o *detect.FitOptions) ([]seen, error) {
+	var pictures []seen
+	for sample, err := range samples.Samples(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if err := check(s.Image); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		if err := check(sample.Image); err != nil {
+			return nil, fmt.Errorf("%s: %w", sample.Name, err)
 		}
-		pictures = append(pictures, padded(s.Image, tile))
+		pictures = append(pictures, seen{s.enter(sample.Image), sample.Image.Shape[1], sample.Image.Shape[2]})
 		o.Progress(detect.Progress{Stage: "pictures", Done: len(pictures), Total: samples.Len()})
 	}
 	if err := ctx.Err(); err != nil {

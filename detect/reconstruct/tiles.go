@@ -27,30 +27,36 @@ func spots(h, w int, s Settings) []spot {
 	return all
 }
 
-// padded is a picture (3,H,W) that is at least a tile large: its last row and column are repeated.
-func padded(p *tensor.Tensor, tile int) *tensor.Tensor {
+// padded is a picture (3,H,W) mirrored outwards by margin pixels, and farther to the right and below until it is a tile large.
+func padded(p *tensor.Tensor, margin, tile int) *tensor.Tensor {
 	h, w := p.Shape[1], p.Shape[2]
-	if h >= tile && w >= tile {
+	if margin == 0 && h >= tile && w >= tile {
 		return p
 	}
-	out := tensor.New(3, max(h, tile), max(w, tile))
+	out := tensor.New(3, max(h+2*margin, tile), max(w+2*margin, tile))
 	for c := range 3 {
 		for y := range out.Shape[1] {
-			from := p.Data[(c*h+min(y, h-1))*w:][:w]
+			from := p.Data[(c*h+mirror(y-margin, h))*w:][:w]
 			row := out.Data[(c*out.Shape[1]+y)*out.Shape[2]:][:out.Shape[2]]
 			for x := range row {
-				row[x] = from[min(x, w-1)]
+				row[x] = from[mirror(x-margin, w)]
 			}
 		}
 	}
 	return out
 }
 
-// crop copies the upper left h x w pixels of each channel.
-func crop(p *tensor.Tensor, h, w int) *tensor.Tensor {
+// mirror is the pixel of n that lies at i, as often mirrored at the borders as needed. Border pixels come twice.
+func mirror(i, n int) int {
+	i = ((i % (2 * n)) + 2*n) % (2 * n)
+	return min(i, 2*n-1-i)
+}
+
+// crop copies the h x w pixels of each channel that begin margin pixels from the upper left corner.
+func crop(p *tensor.Tensor, margin, h, w int) *tensor.Tensor {
 	out := tensor.New(p.Shape[0], h, w)
 	for i := range out.Shape[0] * h {
-		copy(out.Data[i*w:][:w], p.Data[(i/h*p.Shape[1]+i%h)*p.Shape[2]:])
+		copy(out.Data[i*w:][:w], p.Data[(i/h*p.Shape[1]+margin+i%h)*p.Shape[2]+margin:])
 	}
 	return out
 }
