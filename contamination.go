@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,18 +35,15 @@ func (c Contamination) Validate() error {
 // Suspect is a picture that was given as good and left out of the training.
 type Suspect struct {
 	Path   string  `json:"path"`  // within the folder that all training pictures are in
-	Score  float64 `json:"score"` // distance of its most unusual patches from those of other pictures
+	Score  float64 `json:"score"` // how far its most unusual patches lie from those of other pictures: spreads above the median picture
 	Reason string  `json:"reason"`
 }
 
 // How suspects are found. docs/contamination.md says what these were chosen from.
 const (
-	screenQuantile = 0.2 // a patch is as far from the others as from this share of the pictures: a tenth of defects alike do not excuse each other
-	screenPatches  = 256 // of a picture, at most: many pictures are compared
-	screenTop      = 0.1 // the share of a picture's patches, the most unusual ones, whose mean distance is the picture's
-	screenSpreads  = 3   // by auto: how far above the median a suspect is
-	screenSurplus  = 1.5 // by rate: how many are left out for each one expected
-	screenLeast    = 10  // pictures without which there is no rule to be an exception from
+	screenSpreads = 3   // by auto: how far above the median a suspect is
+	screenSurplus = 1.5 // by rate: how many are left out for each one expected
+	screenLeast   = 10  // pictures without which there is no rule to be an exception from
 )
 
 // screen finds suspects among good pictures, whatever the method that is to learn from them: it compares the patches of each picture with those of
@@ -71,12 +67,11 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 		}
 		preprocess, extract = p.preprocess, net.extract
 	}
-	pictures, paths, err := sparsePatches(ctx, prepared{good, preprocess, t.opts.workers()}, extract, screenPatches, "suspects: ", t.opts)
+	pictures, paths, err := sparsePatches(ctx, prepared{good, preprocess, t.opts.workers()}, extract, "suspects: ", t.opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	order := rand.New(rand.NewPCG(t.seed, 0x73757370)).Perm(len(pictures)) // a stream of its own
-	scores, err := distances(ctx, pictures, order[:min(len(order), strangeReferences)], screenQuantile, screenTop, "suspects", t.opts)
+	scores, err := strangeness(ctx, pictures, t.seed, "suspects", t.opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +82,7 @@ func (t trainer) screen(ctx context.Context, good Source, c Contamination) (Sour
 	for _, i := range out {
 		suspects = append(suspects, Suspect{
 			Path: strings.TrimPrefix(filepath.ToSlash(paths[i]), dir), Score: scores[i],
-			Reason: fmt.Sprintf("its most unusual patches lie %.4g from those of other pictures, %s", scores[i], why),
+			Reason: fmt.Sprintf("its most unusual patches lie %.1f spreads farther from those of other pictures than is usual, %s", scores[i], why),
 		})
 	}
 	for i := range good.Len() {
@@ -110,12 +105,11 @@ func (c Contamination) choose(scores []float64) (out []int, why string) {
 		n := min(int(math.Round(screenSurplus*c.Rate*float64(len(scores)))), most)
 		return order[:n], fmt.Sprintf("and it is among the %d of %d for which that is most", n, len(scores))
 	}
-	center, spread := upperSpread(scores)
 	n := 0
-	for n < most && scores[order[n]] > center+screenSpreads*spread {
+	for n < most && scores[order[n]] > screenSpreads {
 		n++
 	}
-	return order[:n], fmt.Sprintf("more than %d spreads (%.4g) above the median (%.4g)", screenSpreads, spread, center)
+	return order[:n], fmt.Sprintf("more than %d", screenSpreads)
 }
 
 // upperSpread returns the median and the standard deviation that a normal distribution would have whose values above the median lie as far from it:

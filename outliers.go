@@ -231,18 +231,17 @@ func (c OutlierConfig) describesRows() bool {
 }
 
 func (c OutlierConfig) rankPatches(ctx context.Context, source prepared, extractor detect.Extractor, opts *Options) (*Outliers, []string, error) {
-	patches, paths, err := sparsePatches(ctx, source, extractor, strangePatches, "", opts)
+	patches, paths, err := sparsePatches(ctx, source, extractor, "", opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	scores, err := strangeness(ctx, patches, c.Seed, "", opts)
+	scores, err := strangeness(ctx, patches, c.Seed, "patches", opts)
 	if err != nil {
 		return nil, nil, err
 	}
 	o := &Outliers{Method: PatchOutliers, Options: json.RawMessage("{}")}
 	o.Prepared = fmt.Sprintf("each picture is compared with at most %d others, chosen by seed %d", strangeReferences, c.Seed)
-	center, spread := upperSpread(scores)
-	threshold := center + screenSpreads*spread
+	threshold := float64(screenSpreads)
 	if c.Contamination > 0 {
 		threshold = interpolated(slices.Sorted(slices.Values(scores)), 1-c.Contamination)
 	}

@@ -1,7 +1,6 @@
 package blemish
 
 import (
-	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -15,17 +14,16 @@ import (
 
 // How strange a picture is among others that nobody has sorted. docs/contamination.md says what these were chosen from.
 const (
-	strangeReferences = 128  // pictures, at most, that each one is compared with
-	strangePatches    = 1024 // of a picture, at most
-	strangeTop        = 0.02 // the share of a picture's patches, the most unusual ones, whose mean distance is the picture's
-	strangeFirst      = 0.2  // a patch is as far from the others as from this share of the pictures: a tenth of defects alike do not excuse each other
-	strangeDoubted    = 0.2  // the share of the pictures, the strangest ones, that the second round compares with no more
-	strangeSecond     = 0.02 // likewise: what is left is mostly good, and a rare kind of good needs few others to be excused
+	strangeReferences = 1024 // pictures, at most, that each one is compared with
+	strangePatches    = 256  // of a picture, at most
+	strangeTop        = 0.1  // the share of a picture's patches, the most unusual ones, whose mean distance is the picture's
+	strangeWitnesses  = 3    // a patch that so many other pictures have is of no defect of its own
+	strangeShare      = 0.2  // a patch that this share of the others has is of no defect at all
 )
 
 // sparsePatches returns every second patch of every second row of each picture, as PatchCore embeds them, or fewer of large pictures: memory is
-// bounded by 0.7 MB a picture for 152 channels where most is strangePatches.
-func sparsePatches(ctx context.Context, source detect.Source, extract detect.Extractor, most int, stage string, opts *Options) (pictures []embed.Patches, paths []string, err error) {
+// bounded by 0.2 MB a picture for 152 channels, and as much for pictures that others are compared with.
+func sparsePatches(ctx context.Context, source detect.Source, extract detect.Extractor, stage string, opts *Options) (pictures []embed.Patches, paths []string, err error) {
 	tick := opts.progress(stage+"features", source.Len())
 	for e, err := range detect.Extract(ctx, source, &detect.FitOptions{Extractor: extract, Workers: opts.workers()}) {
 		if err != nil {
@@ -35,7 +33,7 @@ func sparsePatches(ctx context.Context, source detect.Source, extract detect.Ext
 		for i, m := range e.Maps {
 			maps[i] = embed.Pool3x3(m)
 		}
-		pictures, paths = append(pictures, sparse(embed.Concat(maps), most)), append(paths, e.Sample.Name)
+		pictures, paths = append(pictures, sparse(embed.Concat(maps), strangePatches)), append(paths, e.Sample.Name)
 		tick()
 	}
 	return pictures, paths, ctx.Err()
@@ -57,63 +55,72 @@ func sparse(all embed.Patches, most int) embed.Patches {
 	return some
 }
 
-// strangeness is each picture's distance from the others, its own patches left out. Defects that are alike excuse each other, so there are two rounds:
-// the strangest pictures of the first are nothing that the second compares with. Where there are many pictures, a random choice of them stands for all.
+// strangeness is how unlike the others each picture is, its own patches left out, in spreads above the median: see upperSpread. A patch is far from the
+// others if the strangeWitnesses nearest of them are far, or the strangeShare nearest: the former tells a defect that is its own from a rare kind of good,
+// the latter defects that are alike from what is the rule. Each makes a distance for the picture, and the one that is more spreads above its median
+// counts. Where there are many pictures, a random choice of them stands for all.
 func strangeness(ctx context.Context, pictures []embed.Patches, seed uint64, stage string, opts *Options) ([]float64, error) {
-	rng := rand.New(rand.NewPCG(seed, 0x73757370)) // a stream of its own
-	order := rng.Perm(len(pictures))
-	first, err := distances(ctx, pictures, order[:min(len(order), strangeReferences)], strangeFirst, strangeTop, stage+"round 1", opts)
-	if err != nil {
-		return nil, err
-	}
-	ranked := slices.Clone(order)
-	slices.SortStableFunc(ranked, func(i, j int) int { return cmp.Compare(first[j], first[i]) })
-	doubted := map[int]bool{}
-	for _, i := range ranked[:int(strangeDoubted*float64(len(ranked)))] {
-		doubted[i] = true
-	}
-	trusted := slices.DeleteFunc(order, func(i int) bool { return doubted[i] })
-	return distances(ctx, pictures, trusted[:min(len(trusted), strangeReferences)], strangeSecond, strangeTop, stage+"round 2", opts)
-}
-
-// distances compares each picture with those of references that it is not. A patch is as far from them as the quantile of its distances from the
-// nearest patch of each, and a picture as far as its most unusual patches, the share top of them, are on average.
-func distances(ctx context.Context, pictures []embed.Patches, references []int, quantile, top float64, stage string, opts *Options) ([]float64, error) {
-	indices := make([]*knn.Index, len(references))
+	order := rand.New(rand.NewPCG(seed, 0x73757370)).Perm(len(pictures)) // a stream of its own
+	references := order[:min(len(order), strangeReferences)]
+	groups := make([]*knn.Group, len(references))
 	parallel.For(opts.workers(), len(references), func(r int) {
 		p := pictures[references[r]]
-		indices[r] = knn.NewIndex(p.Data, p.Width)
+		groups[r] = knn.NewGroup(p.Data, p.Width)
 	})
 	tick := opts.progress(stage, len(pictures))
-	var scores []float64
-	for s, err := range parallel.Ordered(ctx, opts.workers(), len(pictures), func(ctx context.Context, i int) (float64, error) {
-		others := make([][]float64, pictures[i].H*pictures[i].W) // of each patch, the distances from each reference
-		for r, index := range indices {
+	var rare, odd []float64
+	for far, err := range parallel.Ordered(ctx, opts.workers(), len(pictures), func(ctx context.Context, i int) (distances, error) {
+		probe := knn.NewProbe(pictures[i].Data, pictures[i].Width)
+		others := make([][]float32, pictures[i].H*pictures[i].W) // of each patch, the distances from the nearest patch of each other picture
+		for r, group := range groups {
 			if references[r] == i {
 				continue
 			}
-			nearest, err := index.Nearest(ctx, pictures[i].Data, 1)
-			if err != nil {
-				return 0, err
-			}
-			for p, v := range nearest {
-				others[p] = append(others[p], float64(v.Distance))
+			for p, d := range group.Distances(probe) {
+				others[p] = append(others[p], d)
 			}
 		}
-		patches := make([]float64, len(others))
-		for p, d := range others {
-			slices.Sort(d)
-			patches[p] = d[int(quantile*float64(len(d)-1))]
-		}
-		return topMean(patches, top), nil
+		return summarize(others), ctx.Err()
 	}) {
 		if err != nil {
 			return nil, err
 		}
-		scores = append(scores, s)
+		rare, odd = append(rare, far.rare), append(odd, far.odd)
 		tick()
 	}
+	scores := inSpreads(rare)
+	for i, v := range inSpreads(odd) {
+		scores[i] = max(scores[i], v)
+	}
 	return scores, nil
+}
+
+// distances are those of a picture's most unusual patches from other pictures, on average.
+type distances struct {
+	rare float64 // from strangeWitnesses of them
+	odd  float64 // from strangeShare of them
+}
+
+// summarize takes each patch's distances from other pictures, at least one of them, and sorts them.
+func summarize(others [][]float32) distances {
+	rare, odd := make([]float64, len(others)), make([]float64, len(others))
+	for p, d := range others {
+		slices.Sort(d)
+		rare[p], odd[p] = float64(d[min(strangeWitnesses, len(d))-1]), float64(d[int(strangeShare*float64(len(d)-1))])
+	}
+	return distances{topMean(rare, strangeTop), topMean(odd, strangeTop)}
+}
+
+// inSpreads measures values from their median, in spreads.
+func inSpreads(values []float64) []float64 {
+	center, spread := upperSpread(values)
+	z := make([]float64, len(values))
+	for i, v := range values {
+		if z[i] = v - center; spread > 0 { // else none is above the median
+			z[i] /= spread
+		}
+	}
+	return z
 }
 
 // topMean averages the share of the values that is largest, at least one of them. It sorts them.
