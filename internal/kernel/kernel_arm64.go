@@ -16,6 +16,7 @@ func setOf(isa cpu.ISA) *set {
 		{6, [2]func(*tileArgs){tileNEONP6}},
 	}
 	s.blocks, s.depthwise, s.maxPool, s.sqDist = 1, depthwiseNEON, maxPoolNEON, sqDistNEON
+	s.dots64, s.squares64 = dots64NEON, squares64NEON
 	return s
 }
 
@@ -41,3 +42,9 @@ func maxPoolNEON(a *tapArgs)
 
 //go:noescape
 func sqDistNEON(a, b *float32, n int) float32
+
+//go:noescape
+func dots64NEON(dst *float64, pitch int, x *[]float64, from, panel *float64, n, count int)
+
+//go:noescape
+func squares64NEON(dst *float64, pitch int, x *[]float64, panel *float64, n, count int)

@@ -19,19 +19,21 @@ func function(name, arguments, comment string, size int) {
 	fmt.Fprintf(&out, "\n// func %s(%s\n// %s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, arguments, comment, name, size)
 }
 
-// three is an instruction on vectors of four floats: d = n op m.
-func three(op uint32, name string) func(d, n, m int) {
+// three is an instruction on vectors of four floats, or of two doubles: d = n op m.
+func three(op uint32, name, lanes string) func(d, n, m int) {
 	return func(d, n, m int) {
-		line("WORD $0x%08x // %s V%d.4S, V%d.4S, V%d.4S", op|uint32(m)<<16|uint32(n)<<5|uint32(d), name, d, n, m)
+		line("WORD $0x%08x // %s V%d.%s, V%d.%s, V%d.%s", op|uint32(m)<<16|uint32(n)<<5|uint32(d), name, d, lanes, n, lanes, m, lanes)
 	}
 }
 
 var (
-	fadd = three(0x4e20d400, "FADD")
-	fsub = three(0x4ea0d400, "FSUB")
-	fmax = three(0x4e20f400, "FMAX")
-	fmin = three(0x4ea0f400, "FMIN")
-	fmla = three(0x4e20cc00, "FMLA")
+	fadd   = three(0x4e20d400, "FADD", "4S")
+	fsub   = three(0x4ea0d400, "FSUB", "4S")
+	fmax   = three(0x4e20f400, "FMAX", "4S")
+	fmin   = three(0x4ea0f400, "FMIN", "4S")
+	fmla   = three(0x4e20cc00, "FMLA", "4S")
+	fsub64 = three(0x4ee0d400, "FSUB", "2D")
+	fmla64 = three(0x4e60cc00, "FMLA", "2D")
 )
 
 // fmlaLane is d += n · m[lane].
@@ -188,6 +190,73 @@ func sqDist() {
 	line("RET")
 }
 
+// meet64 keeps the sums of up to two slices of doubles in V0…V15, eight vectors each, their values in V24 and V25, the origin's in V28 and a row of the
+// panel in V16…V23.
+func meet64(name, twin string, origin bool, combine func(sum, x, w int)) {
+	arguments, parameters := "dst *float64, pitch int, x *[]float64, ", []string{"dst", "pitch", "x", "panel", "n", "count"}
+	if origin {
+		arguments += "from, "
+		parameters = []string{"dst", "pitch", "x", "from", "panel", "n", "count"}
+	}
+	registers := map[string]int{"dst": 0, "pitch": 1, "x": 2, "from": 3, "panel": 4, "n": 5, "count": 6}
+	function(name, arguments+"panel *float64, n, count int)", twin, 8*len(parameters))
+	for i, p := range parameters {
+		line("MOVD %s+%d(FP), R%d", p, 8*i, registers[p])
+	}
+	sum := func(label string, slices int) {
+		for i := range slices {
+			line("MOVD %d(R2), R%d", 24*i, 10+i)
+		}
+		for i := range 8 * slices {
+			line("VEOR V%d.B16, V%d.B16, V%d.B16", i, i, i)
+		}
+		line("MOVD R4, R7")
+		if origin {
+			line("MOVD R3, R8")
+		}
+		line("MOVD R5, R9")
+		mark(label)
+		for _, first := range []int{16, 20} {
+			line("VLD1.P 64(R7), [V%d.D2, V%d.D2, V%d.D2, V%d.D2]", first, first+1, first+2, first+3)
+		}
+		if origin {
+			line("VLD1R.P 8(R8), [V28.D2]")
+		}
+		for i := range slices {
+			line("VLD1R.P 8(R%d), [V%d.D2]", 10+i, 24+i)
+			if origin {
+				fsub64(24+i, 24+i, 28)
+			}
+		}
+		for j := range 8 {
+			for i := range slices {
+				combine(8*i+j, 24+i, 16+j)
+			}
+		}
+		line("SUBS $1, R9")
+		line("BNE %s", label)
+		for i := range slices {
+			line("MOVD R0, R12")
+			for _, first := range []int{8 * i, 8*i + 4} {
+				line("VST1.P [V%d.D2, V%d.D2, V%d.D2, V%d.D2], 64(R12)", first, first+1, first+2, first+3)
+			}
+			line("ADD R1, R0")
+		}
+		line("ADD $%d, R2", 24*slices)
+	}
+	mark("many")
+	line("CMP $2, R6")
+	line("BLT few")
+	sum("two", 2)
+	line("SUB $2, R6")
+	line("B many")
+	mark("few")
+	line("CBZ R6, done")
+	sum("one", 1)
+	mark("done")
+	line("RET")
+}
+
 func main() {
 	path := flag.String("out", "../kernel_arm64.s", "file to write")
 	flag.Parse()
@@ -198,6 +267,12 @@ func main() {
 	taps("depthwiseNEON", "depthwiseGeneric", func(i int) { fmla(i, 4+i, 8+i) })
 	taps("maxPoolNEON", "maxPoolGeneric", func(i int) { fmax(i, i, 4+i) })
 	sqDist()
+	meet64("dots64NEON", "dots64Generic(dst, pitch, x, from, panel, n, count)", true, fmla64)
+	meet64("squares64NEON", "squares64Generic(dst, pitch, x, panel, n, count)", false, func(sum, x, w int) {
+		difference := 26 + sum/8 // one a slice
+		fsub64(difference, x, w)
+		fmla64(sum, difference, difference)
+	})
 	if err := os.WriteFile(*path, out.Bytes(), 0o666); err != nil {
 		log.Fatal(err)
 	}
