@@ -112,28 +112,6 @@ func (c Contamination) choose(scores []float64) (out []int, why string) {
 	return order[:n], fmt.Sprintf("more than %d", screenSpreads)
 }
 
-// upperSpread returns the median and the standard deviation that a normal distribution would have whose values above the median lie as far from it:
-// 1.4826 times the median distance. Scores lean to one side: what lies below says nothing of what lies above.
-func upperSpread(scores []float64) (center, spread float64) {
-	center = median(scores)
-	var above []float64
-	for _, s := range scores {
-		if s > center {
-			above = append(above, s-center)
-		}
-	}
-	if len(above) == 0 {
-		return center, 0
-	}
-	return center, 1.4826 * median(above)
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
 // commonFolder is the longest folder, with its last slash, that all paths begin with: a model does not tell where on a machine its pictures were.
 func commonFolder(paths []string) string {
 	dir := filepath.ToSlash(paths[0])

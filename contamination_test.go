@@ -114,16 +114,6 @@ func TestContaminationValidate(t *testing.T) {
 	}
 }
 
-func TestUpperSpread(t *testing.T) {
-	// above the median 3: 4, 5 and 50, whose median distance from it is 2
-	if center, spread := upperSpread([]float64{50, 1, 2, 3, 4, 5, -90}); center != 3 || math.Abs(spread-2.9652) > 1e-12 {
-		t.Errorf("%v, %v", center, spread)
-	}
-	if center, spread := upperSpread([]float64{2, 2, 2}); center != 2 || spread != 0 {
-		t.Errorf("%v, %v", center, spread)
-	}
-}
-
 func TestCommonFolder(t *testing.T) {
 	for want, paths := range map[string][]string{
 		"/a/b/": {"/a/b/1.png", "/a/b/c/2.png"}, "/a/": {"/a/b/1.png", "/a/bc/2.png"}, "": {"1.png", "a/2.png"}, "/": {"/a/1.png", "/b/2.png"},

@@ -33,16 +33,16 @@ func sparsePatches(ctx context.Context, source detect.Source, extract detect.Ext
 		for i, m := range e.Maps {
 			maps[i] = embed.Pool3x3(m)
 		}
-		pictures, paths = append(pictures, sparse(embed.Concat(maps), strangePatches)), append(paths, e.Sample.Name)
+		pictures, paths = append(pictures, sparse(embed.Concat(maps))), append(paths, e.Sample.Name)
 		tick()
 	}
 	return pictures, paths, ctx.Err()
 }
 
-// sparse keeps every second patch in both directions, or every third, and so on, so that there are no more than most.
-func sparse(all embed.Patches, most int) embed.Patches {
+// sparse keeps every second patch in both directions, or every third, and so on, so that there are no more than strangePatches.
+func sparse(all embed.Patches) embed.Patches {
 	step := 2
-	for ((all.H+step-1)/step)*((all.W+step-1)/step) > most {
+	for ((all.H+step-1)/step)*((all.W+step-1)/step) > strangePatches {
 		step++
 	}
 	some := embed.Patches{H: (all.H + step - 1) / step, W: (all.W + step - 1) / step, Dim: all.Dim, Width: all.Width}
@@ -121,6 +121,28 @@ func inSpreads(values []float64) []float64 {
 		}
 	}
 	return z
+}
+
+// upperSpread returns the median and the standard deviation that a normal distribution would have whose values above the median lie as far from it:
+// 1.4826 times the median distance. Scores lean to one side: what lies below says nothing of what lies above.
+func upperSpread(scores []float64) (center, spread float64) {
+	center = median(scores)
+	var above []float64
+	for _, s := range scores {
+		if s > center {
+			above = append(above, s-center)
+		}
+	}
+	if len(above) == 0 {
+		return center, 0
+	}
+	return center, 1.4826 * median(above)
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // topMean averages the share of the values that is largest, at least one of them. It sorts them.

@@ -17,7 +17,7 @@ func TestSparseKeepsEverySecondPatchOrFewer(t *testing.T) {
 		for i := range c.h * c.w {
 			all.Data = append(all.Data, float32(i))
 		}
-		got := sparse(all, strangePatches)
+		got := sparse(all)
 		step := float32((c.w + c.wantW - 1) / c.wantW)
 		if got.H != c.wantH || got.W != c.wantW || len(got.Data) != c.wantH*c.wantW {
 			t.Errorf("%dx%d: %dx%d of %d values", c.h, c.w, got.H, got.W, len(got.Data))
@@ -51,6 +51,16 @@ func TestSummarize(t *testing.T) {
 		if got := summarize(c.others); got.rare != c.rare || got.odd != c.odd {
 			t.Errorf("%v: %+v, want %v and %v", c.others, got, c.rare, c.odd)
 		}
+	}
+}
+
+func TestUpperSpread(t *testing.T) {
+	// above the median 3: 4, 5 and 50, whose median distance from it is 2
+	if center, spread := upperSpread([]float64{50, 1, 2, 3, 4, 5, -90}); center != 3 || math.Abs(spread-2.9652) > 1e-12 {
+		t.Errorf("%v, %v", center, spread)
+	}
+	if center, spread := upperSpread([]float64{2, 2, 2}); center != 2 || spread != 0 {
+		t.Errorf("%v, %v", center, spread)
 	}
 }
 

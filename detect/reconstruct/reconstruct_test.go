@@ -2,6 +2,7 @@ package reconstruct
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -324,6 +325,49 @@ func TestAMarginSparesBorders(t *testing.T) {
 	t.Logf("border pixels are %.2f times as wrong as all without a margin, %.2f times with one", without, with)
 	if !(with < 0.7*without) {
 		t.Errorf("border pixels are %.2f times as wrong as all without a margin, %.2f times with one", without, with)
+	}
+}
+
+// A file that knows nothing of schedule, margin, logarithm and typical errors was made when there were none.
+func TestModelsFromBeforeScoreAsTheyDid(t *testing.T) {
+	c, pictures := small(), noise(2, 32, 32)
+	c.Epochs, c.Schedule, c.LogOffset = 2, Constant, 0
+	d, err := Fit(t.Context(), c, pictures, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(s.Config, &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"schedule", "margin", "log_offset", "typical_cells"} {
+		if _, ok := config[name]; !ok {
+			t.Fatalf("no setting %q", name)
+		}
+		delete(config, name)
+	}
+	if s.Config, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	before, err := Open[plain]("plain", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := pictures[0].Reshape(1, 3, 32, 32)
+	want, err := d.Score(t.Context(), batch, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := before.Score(t.Context(), batch, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got[0].Score != want[0].Score || !slices.Equal(got[0].Map.Data, want[0].Map.Data) {
+		t.Errorf("score %v, want %v", got[0].Score, want[0].Score)
 	}
 }
 

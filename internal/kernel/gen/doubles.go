@@ -11,31 +11,31 @@ const double = 8 // bytes
 // dots64 sets dst[i][r] to Σ(x[i][j]-from[j])·panel[j][r] over n values, n positive, for count slices x[i]. A row of dst begins pitch bytes behind the
 // one before. Each sum is in order.
 func dots64(v isa) {
-	meet64(v, "dots64", "func(dst *float64, pitch int, x *[]float64, from, panel *float64, n, count int)",
+	meet64(v, "dots64", "func(dst *float64, pitch int, x *[]float64, from, panel *float64, n, count int)", true,
 		func(x, w, _, acc reg.VecPhysical) { VFMADD231PD(x, w, acc) })
 }
 
 // squares64 sets dst[i][r] to Σ(x[i][j]-panel[j][r])², likewise.
 func squares64(v isa) {
-	meet64(v, "squares64", "func(dst *float64, pitch int, x *[]float64, panel *float64, n, count int)",
+	meet64(v, "squares64", "func(dst *float64, pitch int, x *[]float64, panel *float64, n, count int)", false,
 		func(x, w, t, acc reg.VecPhysical) {
 			VSUBPD(w, x, t)
 			VFMADD231PD(t, t, acc)
 		})
 }
 
-// meet64 takes as many slices at a time as there are registers for sums that do not wait for each other, then one.
-func meet64(v isa, name, signature string, step func(x, w, t, acc reg.VecPhysical)) {
+// meet64 takes as many slices at a time as there are registers for sums that do not wait for each other, then one; with an origin, less that.
+func meet64(v isa, name, signature string, origin bool, step func(x, w, t, acc reg.VecPhysical)) {
 	name += v.name
 	TEXT(name, NOSPLIT, signature)
 	lanes := v.width / 2
 	V := block / lanes
 	dst, pitch, x, panel, n, count := reg.RDI, reg.R9, reg.RSI, reg.RDX, reg.R10, reg.RCX
-	from, shifted := reg.R8, name[0] == 'd'
+	from := reg.R8
 	for i, r := range []reg.GPPhysical{dst, pitch, x, panel, n, count} {
 		Load(Param([]string{"dst", "pitch", "x", "panel", "n", "count"}[i]), r)
 	}
-	if shifted {
+	if origin {
 		Load(Param("from"), from)
 	}
 	SHLQ(Imm(3), n) // bytes
@@ -52,12 +52,12 @@ func meet64(v isa, name, signature string, step func(x, w, t, acc reg.VecPhysica
 		MOVQ(panel, w)
 		XORQ(at, at)
 		Label(label)
-		if shifted {
+		if origin {
 			VBROADCASTSD(Mem{Base: from, Index: at, Scale: 1}, shift)
 		}
 		for i := range together {
 			VBROADCASTSD(Mem{Base: rows[i], Index: at, Scale: 1}, xs[i])
-			if shifted {
+			if origin {
 				VSUBPD(shift, xs[i], xs[i])
 			}
 		}
